@@ -1,0 +1,58 @@
+// Entry point: makes the parts and connects them. Everything that thinks is in the language server.
+
+import * as vscode from 'vscode';
+import { ChatView } from './chatView';
+import { sentence, Server } from './server';
+import { showMenu, StatusItem } from './status';
+
+let server: Server | undefined;
+
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const status = new StatusItem();
+  const running = (server = new Server(context.globalStorageUri.fsPath));
+  const chat = new ChatView(context.extensionUri, () => running.running());
+  context.subscriptions.push(
+    running,
+    status,
+    chat,
+    running.onStatus((news) => status.update(news)),
+    running.onClient((client) => chat.attach(client)),
+    vscode.window.registerWebviewViewProvider(ChatView.id, chat),
+  );
+  const command = (name: string, action: () => unknown): void => {
+    const guarded = async (): Promise<void> => {
+      try {
+        await action();
+      } catch (error) {
+        void vscode.window.showErrorMessage(`Codehearth: ${sentence(error)}`);
+      }
+    };
+    context.subscriptions.push(vscode.commands.registerCommand(`codehearth.${name}`, guarded));
+  };
+  command('trigger', () => vscode.commands.executeCommand('editor.action.inlineSuggest.trigger'));
+  command('toggle', toggle);
+  command('openChat', () => chat.open());
+  command('newChat', () => chat.clear());
+  command('askAboutSelection', () => chat.askAboutSelection());
+  command('restartServer', () => running.restart());
+  command('showLog', () => running.log.show());
+  command('menu', showMenu);
+  await running.start();
+}
+
+export async function deactivate(): Promise<void> {
+  await server?.stop();
+}
+
+/** Writes the setting where it is already set, so that the switch always has an effect. */
+async function toggle(): Promise<void> {
+  const settings = vscode.workspace.getConfiguration('codehearth');
+  const set = settings.inspect<boolean>('enable');
+  const target =
+    set?.workspaceFolderValue !== undefined
+      ? vscode.ConfigurationTarget.WorkspaceFolder
+      : set?.workspaceValue !== undefined
+        ? vscode.ConfigurationTarget.Workspace
+        : vscode.ConfigurationTarget.Global;
+  await settings.update('enable', !settings.get('enable', true), target);
+}

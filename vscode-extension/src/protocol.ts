@@ -1,0 +1,41 @@
+// What the extension and the language server say to each other beyond the standard protocol.
+// The server is the authority; nothing here computes.
+
+export type ServerState = 'loading' | 'ready' | 'thinking' | 'off' | 'error';
+
+/** Milliseconds and token counts of one answer; every field is optional, unknown ones are shown as they come. */
+export type Timing = Record<string, number | string | boolean | null>;
+
+/** Notification server → client. */
+export const STATUS = 'codehearth/status';
+export interface StatusParams {
+  state: ServerState;
+  message?: string | null;
+  model?: string | null;
+  timing?: Timing | null;
+}
+
+export interface ChatMessage {
+  role: 'user' | 'assistant';
+  content: string;
+}
+
+/** Request client → server; cancelling it stops the engine. */
+export const CHAT = 'codehearth/chat';
+export interface ChatParams {
+  id: string;
+  messages: ChatMessage[];
+  maxTokens: number;
+}
+export interface ChatResult {
+  text: string;
+  finishReason: string;
+  timing?: Timing | null;
+}
+
+/** Notification server → client: the next piece of the answer to the request with this id. */
+export const CHAT_DELTA = 'codehearth/chat/delta';
+export interface ChatDeltaParams {
+  id: string;
+  text: string;
+}
