@@ -1,0 +1,90 @@
+// THE contract between the kernels and everything above them: one table of function pointers per instruction set.
+//
+// Conventions
+//   float32, row-major, last dimension contiguous. `ld*` / `*_stride` count floats between consecutive rows.
+//   B batch, T query rows, S key rows, H heads, KH key/value heads (H % KH == 0), D head dimension, V vocabulary.
+//   `out` never aliases an input unless the comment allows it. No function allocates memory that outlives the call
+//   except per-thread scratch that it keeps. Every function parallelises itself through pool.h.
+//   "accumulates" means +=.  Each function has a numpy twin of the same name in reference.py.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+enum { NK_Q8_BLOCK = 32 }; // values per Q8_0 block: one f16 scale + 32 int8 = 34 bytes
+
+typedef struct {
+    const char *name; // "generic" | "avx2" | "avx512" | "avx512_vnni" | "neon"
+
+    // ---- matrix products -------------------------------------------------------------------------------------
+    // C(M,N) = op(A) op(B) [+ C if accumulate] [+ bias(N)] [+ residual(M,N)].
+    // trans_a: A is stored (K,M);  trans_b: B is stored (N,K).  residual may be C itself.
+    void (*gemm_f32)(int trans_a, int trans_b, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda,
+                     const float *B, int64_t ldb, float *C, int64_t ldc, int accumulate, const float *bias,
+                     const float *residual, int64_t ldr);
+    // Q8_0 weights W(N,K), K % 32 == 0, re-ordered by q8_0_pack into a buffer of the same size: N * K/32 * 34 bytes.
+    // src: N rows of K/32 blocks {f16 scale, 32 int8} as in the GGUF format.
+    void (*q8_0_pack)(const uint8_t *src, uint8_t *packed, int64_t N, int64_t K);
+    // src(N,K) float -> Q8_0 blocks in GGUF order: scale = max|x| / 127, round to nearest even.
+    void (*q8_0_quantize)(const float *src, uint8_t *blocks, int64_t N, int64_t K);
+    void (*q8_0_dequantize)(const uint8_t *blocks, float *dst, int64_t N, int64_t K);
+    // C(M,N) = X(M,K) W^T [+ residual]: activations are quantised per row and block of 32 to int8 with a float scale.
+    void (*gemm_q8_0)(int64_t M, int64_t N, int64_t K, const float *X, int64_t ldx, const uint8_t *packed, float *C,
+                      int64_t ldc, const float *residual, int64_t ldr);
+
+    // ---- embedding -------------------------------------------------------------------------------------------
+    void (*embedding)(float *out, const float *table, const int32_t *ids, int64_t n, int64_t D);
+    void (*embedding_backward)(float *dtable, const float *dout, const int32_t *ids, int64_t n, int64_t D); // accumulates
+
+    // ---- RMSNorm (Zhang & Sennrich 2019): out = x * rstd * weight, rstd = 1/sqrt(mean(x^2) + eps) ---------------
+    void (*rmsnorm)(float *out, float *rstd, const float *x, const float *weight, int64_t rows, int64_t D, float eps);
+    // dx is written (not accumulated); dweight accumulates. rstd(rows) from the forward pass; it may be NULL in rmsnorm.
+    void (*rmsnorm_backward)(float *dx, float *dweight, const float *dout, const float *x, const float *weight,
+                             const float *rstd, int64_t rows, int64_t D);
+
+    // ---- rotary positions, half-split pairs (i, i + D/2) as in Hugging Face Llama; in place ----------------------
+    // x: rows of H heads, row stride given; cos/sin (max_pos, D/2); inverse != 0 rotates back (the backward pass).
+    void (*rope)(float *x, int64_t row_stride, const float *cos, const float *sin, const int32_t *positions,
+                 int64_t rows, int64_t H, int64_t D, int inverse);
+
+    // ---- attention, flash style: scores never stored; lse (B,H,T) = log sum exp, may be NULL ---------------------
+    // q,out (B,T,H,D); k,v (B,S,KH,D) with row strides (floats between t and t+1) and batch strides.
+    // causal: query t sees keys 0 .. t + (S - T).
+    void (*attention)(float *out, float *lse, const float *q, const float *k, const float *v, int64_t B, int64_t T,
+                      int64_t S, int64_t H, int64_t KH, int64_t D, int64_t q_row, int64_t q_batch, int64_t kv_row,
+                      int64_t kv_batch, int64_t o_row, int64_t o_batch, float scale, int causal);
+    // dq has q's strides, dk/dv have k's; all three are written, not accumulated. dout has out's strides.
+    void (*attention_backward)(float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
+                               const float *q, const float *k, const float *v, int64_t B, int64_t T, int64_t S,
+                               int64_t H, int64_t KH, int64_t D, int64_t q_row, int64_t q_batch, int64_t kv_row,
+                               int64_t kv_batch, int64_t o_row, int64_t o_batch, float scale, int causal);
+
+    // ---- SwiGLU (Shazeer 2020): gu rows hold [gate(F) | up(F)]; out = silu(gate) * up ---------------------------
+    void (*swiglu)(float *out, const float *gu, int64_t rows, int64_t F);
+    void (*swiglu_backward)(float *dgu, const float *dout, const float *gu, int64_t rows, int64_t F);
+
+    // ---- loss ------------------------------------------------------------------------------------------------
+    // losses(rows) = -log softmax(logits)[target] (0 where target < 0). dlogits (may be logits itself, or NULL):
+    // (softmax - onehot) * scale, zero rows where target < 0.
+    void (*softmax_cross_entropy)(float *losses, float *dlogits, const float *logits, const int32_t *targets,
+                                  int64_t rows, int64_t V, float scale);
+
+    // ---- optimiser and vector helpers --------------------------------------------------------------------------
+    // AdamW (Loshchilov & Hutter 2019): g is multiplied by grad_scale first (clipping folded in);
+    // c1 = 1 - beta1^step, c2 = 1 - beta2^step; decoupled decay p -= lr * weight_decay * p.
+    void (*adamw)(float *p, const float *g, float *m, float *v, int64_t n, float lr, float beta1, float beta2,
+                  float eps, float weight_decay, float c1, float c2, float grad_scale);
+    double (*sum_squares)(const float *x, int64_t n); // same result for any number of threads
+    void (*add)(float *out, const float *a, const float *b, int64_t n);   // out may be a or b
+    void (*mul)(float *out, const float *a, const float *b, int64_t n);   // out may be a or b
+    void (*axpy)(float *y, const float *x, float alpha, int64_t n);       // y += alpha * x
+    void (*bias_backward)(float *dbias, const float *dout, int64_t rows, int64_t N); // column sums, accumulates
+} kernel_table;
+
+extern const kernel_table kernels_generic;
+#if defined(__x86_64__) || defined(_M_X64)
+extern const kernel_table kernels_avx2, kernels_avx512, kernels_avx512_vnni;
+#endif
+
+// Best table for this CPU, or the one named by `force` (environment HEARTH_ISA). Returns NULL and writes a sentence to
+// `why` if `force` is unknown or above what the CPU has; otherwise `why` explains the choice.
+const kernel_table *kernels_select(const char *force, char *why, size_t why_size);

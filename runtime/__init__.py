@@ -1,0 +1,24 @@
+"""Runs and differentiates models; knows no editor and changes no weights.
+
+    import runtime
+    m = runtime.load_model()
+    m.infill("def add(a, b):\n    return ", "\n").text
+"""
+
+from runtime.engine.lane import Engine, Request
+from runtime.files.errors import FormatError
+from runtime.generate import Piece
+from runtime.model import Infill, Model, load_model
+from runtime.text import Tokenizer, load_tokenizer
+
+__all__ = [
+    "Engine",
+    "FormatError",
+    "Infill",
+    "Model",
+    "Piece",
+    "Request",
+    "Tokenizer",
+    "load_model",
+    "load_tokenizer",
+]

@@ -1,0 +1,186 @@
+"""Engine: one lane of inference shared by everything that asks, with priorities and cancel.
+
+One worker thread owns the network. It always advances the waiting request of the highest priority by one quantum
+(completion before chat before background, then first come first served), so a keystroke waits for at most one chunk of a
+chat's prompt. Cancelled requests stop inside a step; those still queued never start. Knows no editor and no prompts.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import native_kernels as nk
+from runtime.engine.cache import CacheStore
+from runtime.engine.generation import Generation, Prompt, Sampling, Timing
+from runtime.generate import Piece
+
+PRIORITIES = ("completion", "chat", "background")
+_MAX_WAITING = 256
+_log = logging.getLogger(__name__)
+
+
+class Request:
+    """A submitted request. Iterate for its pieces; every iteration but the first continues where the last one stopped.
+
+    finish_reason: None while it runs, then "stop" | "length" | "cancelled" | "error" (then `error` holds the exception,
+    which iteration raises). timing: dict, see `Timing`.
+    """
+
+    def __init__(self, prompt: Prompt, sampling: Sampling, priority: str, deadline_ms: float | None) -> None:
+        self.prompt, self.sampling, self.priority = prompt, sampling, priority
+        self.submitted = time.perf_counter()
+        self.deadline = None if deadline_ms is None else self.submitted + deadline_ms / 1000
+        self.cancel_flag = nk.CancelFlag()
+        self.finish_reason: str | None = None
+        self.error: BaseException | None = None
+        self._timing = Timing(cut=prompt.cut)
+        self._pieces: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[Piece | None], None]] = []
+        self._history: list[Piece | None] = []
+        self._guard = threading.RLock()
+
+    @property
+    def timing(self) -> dict:
+        return self._timing.as_dict()
+
+    def cancel(self) -> None:
+        """Stop as soon as possible; safe from any thread and at any time."""
+        self.cancel_flag.set()
+
+    def add_listener(self, listener: Callable[[Piece | None], None]) -> None:
+        """Call `listener` on the engine's thread with every piece, and with None at the end; past ones come at once."""
+        with self._guard:  # held while the past is told, so that no new piece overtakes it
+            for piece in self._history:
+                listener(piece)
+            self._listeners.append(listener)
+
+    def __iter__(self) -> Iterator[Piece]:
+        while (piece := self._pieces.get()) is not None:
+            yield piece
+        self._pieces.put(None)  # a second iteration ends at once instead of waiting
+        if self.error is not None:
+            raise self.error
+
+    def _deliver(self, piece: Piece | None) -> None:
+        with self._guard:
+            self._history.append(piece)
+            listeners = list(self._listeners)
+        self._pieces.put(piece)
+        for listener in listeners:
+            try:
+                listener(piece)
+            except Exception:
+                _log.exception("a listener of a request failed")
+
+    def _finish(self, reason: str, error: BaseException | None = None) -> None:
+        self._timing.total_ms = (time.perf_counter() - self.submitted) * 1000
+        self.error, self.finish_reason = error, reason
+        self._deliver(None)
+
+
+class Engine:
+    """Serves one model. kv_bytes bounds the caches of past sequences that are kept for reuse."""
+
+    def __init__(self, model, kv_bytes: int = 256 << 20) -> None:
+        self.model = model
+        self._store = CacheStore(model.network, kv_bytes)
+        self._waiting: list[Request] = []
+        self._active: list[tuple[Request, Generation]] = []
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="hearth-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, prompt, priority: str = "completion", deadline_ms: float | None = None, **sampling) -> Request:
+        """Queue a request. prompt: text, ids, or a pair (prefix, suffix) to fill in between.
+
+        sampling: fields of `Sampling`. ValueError for wrong arguments; RuntimeError if the engine is closed or more than
+        256 requests wait.
+        """
+        if priority not in PRIORITIES:
+            raise ValueError(f"priority must be one of {', '.join(PRIORITIES)}, got {priority!r}")
+        if deadline_ms is not None and not deadline_ms > 0:
+            raise ValueError(f"deadline_ms must be positive, got {deadline_ms!r}")
+        options = Sampling(**sampling)
+        request = Request(self.model.prompt(prompt, options.max_tokens), options, priority, deadline_ms)
+        with self._wake:
+            if self._closed:
+                raise RuntimeError("the engine is closed")
+            if len(self._waiting) >= _MAX_WAITING:
+                raise RuntimeError(f"{_MAX_WAITING} requests are waiting already")
+            self._waiting.append(request)
+            self._wake.notify()
+        return request
+
+    def close(self) -> None:
+        """Cancel everything and end the worker thread."""
+        with self._wake:
+            self._closed = True
+            for request in self._waiting + [request for request, _ in self._active]:
+                request.cancel()
+            self._wake.notify()
+        self._thread.join(timeout=10)
+
+    # ---- the worker --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._waiting and not self._active and not self._closed:
+                    self._wake.wait()
+                if self._closed and not self._waiting and not self._active:
+                    return
+                self._admit()
+            if self._active:
+                self._advance(min(self._active, key=_order))
+
+    def _admit(self) -> None:
+        """Give a cache slot to each waiting request in its turn, as long as there are free ones."""
+        for request in sorted(self._waiting, key=lambda r: (PRIORITIES.index(r.priority), r.submitted)):
+            if request.cancel_flag.is_set:
+                self._waiting.remove(request)
+                request._timing.queue_ms = (time.perf_counter() - request.submitted) * 1000
+                request._finish("cancelled")
+                continue
+            taken = self._store.acquire(request.prompt.ids)
+            if taken is None:
+                continue
+            self._waiting.remove(request)
+            slot, reused = taken
+            generation = Generation(
+                self.model.network,
+                self.model.tokenizer,
+                request.prompt,
+                request.sampling,
+                self.model.stop_ids,
+                slot,
+                reused,
+                request.cancel_flag,
+                request.deadline,
+            )
+            generation.timing.queue_ms = (time.perf_counter() - request.submitted) * 1000
+            request._timing = generation.timing
+            self._active.append((request, generation))
+
+    def _advance(self, entry: tuple[Request, Generation]) -> None:
+        request, generation = entry
+        error = None
+        try:
+            piece = generation.advance()
+        except Exception as caught:  # one broken request must not end the lane
+            _log.exception("a request failed")
+            piece, error = None, caught
+        if piece is not None:
+            request._deliver(piece)
+        if error is not None or generation.finish_reason is not None:
+            self._active.remove(entry)
+            self._store.release(generation.slot)
+            request._finish("error" if error else generation.finish_reason, error)
+
+
+def _order(entry: tuple[Request, Generation]) -> tuple[int, float]:
+    return PRIORITIES.index(entry[0].priority), entry[0].submitted

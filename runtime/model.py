@@ -1,0 +1,232 @@
+"""Model: a decoder with its tokenizer, ready to score, complete and fill in. `load_model` finds and reads it.
+
+The Model answers one caller at a time on the caller's thread; `runtime.Engine` serves many with priorities. What the
+prompt of a completion should contain (windows of the file, other files) is not known here, only how it becomes ids.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+import native_kernels as nk
+from runtime.engine.cache import CacheStore, Slot
+from runtime.engine.generation import Generation, Prompt, Sampling
+from runtime.engine.network import Network
+from runtime.files.errors import FormatError
+from runtime.files.hf_config import read_config
+from runtime.files.safetensors import read_weights
+from runtime.generate import Healer, Piece, TokenIndex
+from runtime.models.spec import DecoderSpec
+from runtime.text import FimFormat, load_tokenizer
+
+EMBEDDED = Path(__file__).parent / "embedded"
+WEIGHTS = ("auto", "f32", "q8_0")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+_ANCHOR = 64  # a prompt that is too long is cut in steps of this many ids, so that typing does not move its start
+
+
+@dataclass(frozen=True)
+class Infill:
+    """Result of `Model.infill`: text between prefix and suffix, its ids, their log-probabilities, `timing` in ms."""
+
+    text: str
+    ids: list[int]
+    logprobs: list[float]
+    timing: dict
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Model:
+    """config: the Hugging Face config; spec: its DecoderSpec; tokenizer: Tokenizer or None; name: for people."""
+
+    def __init__(self, name: str, config: dict, spec: DecoderSpec, tokenizer, network: Network) -> None:
+        self.name, self.config, self.spec, self.tokenizer, self.network = name, config, spec, tokenizer, network
+        own = config.get("hearth") if isinstance(config.get("hearth"), dict) else {}
+        self.fim = FimFormat.find(tokenizer.special) if tokenizer else None
+        self.fim_order = "spm" if own.get("fim_order") == "spm" else "psm"
+        self.stop_ids = self._stop_ids()
+        self._index: TokenIndex | None = None
+        self._store = CacheStore(network, 2 * network.cache_bytes)
+        self._lock = threading.Lock()
+
+    def _stop_ids(self) -> frozenset[int]:
+        declared = self.config.get("eos_token_id")
+        ids = {i for i in (declared if isinstance(declared, list) else [declared]) if type(i) is int}
+        if self.tokenizer:
+            ids |= {self.tokenizer.special[t] for t in ("<|endoftext|>", "<|im_end|>") if t in self.tokenizer.special}
+        return frozenset(ids | (self.fim.stop_ids if self.fim else set()))
+
+    # ---- scores ------------------------------------------------------------------------------------------------
+
+    def logits(self, ids: Sequence[int]) -> np.ndarray:
+        """float32 (T, vocab): scores after each id of the whole sequence, without a cache. No BOS is added.
+
+        ValueError if ids are empty, outside the vocabulary or longer than the context.
+        """
+        return self.network.whole(ids)[0]
+
+    def hidden(self, ids: Sequence[int], mask=None, token_types=None) -> np.ndarray:
+        """float32 (T, d): states after the final norm. A decoder has no mask and no token types: both must be None."""
+        if mask is not None or token_types is not None:
+            raise ValueError("mask and token_types belong to encoders; this model is a decoder")
+        return self.network.whole(ids)[1]
+
+    # ---- prompts -----------------------------------------------------------------------------------------------
+
+    def prompt(self, source, max_tokens: int) -> Prompt:
+        """Prompt of a text, of ids, or of a pair (prefix, suffix) of texts to fill in between.
+
+        What does not fit beside `max_tokens` new ids is cut at the start (of a suffix: at its end) and said in `cut`.
+        """
+        capacity = self.network.capacity
+        room = capacity - min(max_tokens, capacity // 4)
+        if isinstance(source, tuple):
+            if len(source) != 2 or not all(isinstance(part, str) for part in source):
+                raise ValueError("a pair to fill in must be two texts (prefix, suffix)")
+            return self._infill_prompt(*source, room)
+        if isinstance(source, str):
+            source = self._need_tokenizer().encode(source, add_special=True)
+            if not source:
+                raise ValueError("the prompt is empty")
+        array = np.asarray(source)
+        kept = array[_overflow(len(array), room) :]
+        return Prompt(self.network.check_ids(kept), cut="prompt" if len(kept) < len(array) else None)
+
+    def _need_tokenizer(self):
+        if self.tokenizer is None:
+            raise ValueError(f"the model {self.name!r} has no tokenizer: give token ids")
+        return self.tokenizer
+
+    def _infill_prompt(self, prefix: str, suffix: str, room: int) -> Prompt:
+        """Suffix first for models trained for it (typing then only appends), prefix first for the others."""
+        tokenizer = self._need_tokenizer()
+        before = tokenizer.encode(prefix)
+        after = tokenizer.encode(suffix) if suffix.strip() and self.fim else []
+        room -= 4  # markers and the first id
+        kept_after = after[: max(room // 4, room - len(before))]
+        kept = before[_overflow(len(before), room - len(kept_after)) :]
+        cut = "prompt" if (len(kept), len(kept_after)) != (len(before), len(after)) else None
+        lead = [self.fim.end] if self.fim and self.fim.end is not None else []
+        # The first id of `split` is never dropped, so a leading id lets a caret after the very first token be healed.
+        if self._index is None:
+            self._index = TokenIndex(tokenizer)
+        healed, rest = self._index.split(lead + kept)
+        healer = Healer(self._index, rest) if rest else None
+        if kept_after:
+            healed = self.fim.prompt(healed[len(lead) :], kept_after, order=self.fim_order)
+        if not healed:
+            raise ValueError("nothing to continue: prefix and suffix are empty")
+        return Prompt(self.network.check_ids(healed), healer, cut)
+
+    # ---- text --------------------------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        prompt_or_ids,
+        max_tokens: int = 128,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        grammar=None,
+        adapter=None,
+    ) -> Iterator[Piece]:
+        """Continue a text or ids, piece by piece (logprob: natural log under the model's own distribution).
+
+        Stop strings are not emitted. ValueError for arguments out of range; grammar and adapter must be None so far.
+        """
+        if grammar is not None or adapter is not None:
+            raise ValueError("grammars and adapters are not supported by this version")
+        options = Sampling(max_tokens, temperature, top_k, top_p, min_p, seed, stop)
+        return self._pieces(self.prompt(prompt_or_ids, max_tokens), options, {})
+
+    def infill(self, prefix: str, suffix: str, max_tokens: int = 64, stop: Sequence[str] = (), **sampling) -> Infill:
+        """Text between `prefix` and `suffix` in the model's own format; a caret inside a token is healed."""
+        options = Sampling(max_tokens=max_tokens, stop=stop, **sampling)
+        timing: dict = {}
+        pieces = list(self._pieces(self.prompt((prefix, suffix), max_tokens), options, timing))
+        text = "".join(piece.text for piece in pieces)
+        return Infill(text, [piece.id for piece in pieces], [piece.logprob for piece in pieces], timing)
+
+    def _pieces(self, prompt: Prompt, options: Sampling, timing: dict) -> Iterator[Piece]:
+        with self._lock:
+            slot, reused = self._store.acquire(prompt.ids) or (Slot(self.network.new_cache()), 0)
+        try:
+            run = Generation(self.network, self.tokenizer, prompt, options, self.stop_ids, slot, reused)
+            while run.finish_reason is None:
+                piece = run.advance()
+                if piece is not None:
+                    yield piece
+            run.timing.total_ms = run.timing.prefill_ms + run.timing.decode_ms
+            timing.update(run.timing.as_dict())
+        finally:
+            with self._lock:
+                self._store.release(slot)
+
+
+def _overflow(length: int, room: int) -> int:
+    """How many leading ids to drop so that at most `room` stay, in steps of _ANCHOR (fewer where room is small)."""
+    if length <= room:
+        return 0
+    step = min(_ANCHOR, max(1, room // 4))
+    return min(length - 1, -(-(length - room) // step) * step)
+
+
+def models_folder() -> Path:
+    """Where installed models live, one folder each."""
+    return Path(platformdirs.user_data_dir("codehearth")) / "models"
+
+
+def find_model(path_or_name: str | os.PathLike | None) -> Path:
+    """Folder of a model: the embedded one for None or "default", else a path, else an installed model's name."""
+    if path_or_name is None or str(path_or_name) == "default":
+        return EMBEDDED
+    path = Path(path_or_name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise FormatError("unsupported_model", path, None, "give the folder that holds config.json and *.safetensors")
+    if isinstance(path_or_name, str) and _NAME.match(path_or_name) and (models_folder() / path_or_name).is_dir():
+        return models_folder() / path_or_name
+    raise FileNotFoundError(f"no model {str(path_or_name)!r}: neither a folder nor the name of an installed model")
+
+
+def load_model(
+    path_or_name: str | os.PathLike | None = None, threads: int | None = None, weights: str = "auto"
+) -> Model:
+    """Load a folder with config.json and *.safetensors, or the embedded model (None).
+
+    weights: "f32" (exact, float32 arithmetic), "q8_0" (matrices in 8 bits), "auto" (as the folder's config asks, else
+    f32). threads: for all models of the process. FileNotFoundError, FormatError (what is wrong in which file), ValueError.
+    """
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
+    if threads is not None:
+        nk.set_threads(threads)
+    folder = find_model(path_or_name)
+    config = read_config(folder)
+    spec = DecoderSpec.from_hf_config(config, folder / "config.json")
+    stored = read_weights(folder)
+    shapes = {name: stored.shape(name) for name in stored.names()}
+    spec.check_weights(shapes, stored.path)
+    own = config.get("hearth") if isinstance(config.get("hearth"), dict) else {}
+    precision = ("q8_0" if own.get("precision") == "q8_0" else "f32") if weights == "auto" else weights
+    tokenizer = load_tokenizer(folder) if (folder / "tokenizer.json").is_file() else None
+    if tokenizer is not None and tokenizer.vocab_size > spec.vocab_size:
+        message = f"the tokenizer has {tokenizer.vocab_size} entries, the model only {spec.vocab_size}"
+        raise FormatError("vocabulary", folder / "tokenizer.json", None, message)
+    network = Network(spec, {name: stored.float32(name) for name in spec.weight_shapes()}, precision)
+    name = "embedded" if folder == EMBEDDED else folder.name
+    return Model(name, config, spec, tokenizer, network)
