@@ -1,0 +1,1 @@
+"""Everything that knows an editor: the language server, its features, and the `hearth` command line."""

@@ -1,0 +1,1 @@
+"""One file per command of `hearth`; each has `main(argv) -> int`, the exit code."""
