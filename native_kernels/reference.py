@@ -1,0 +1,282 @@
+"""The numpy twin of every kernel: same names, same arguments, same results up to rounding. Read this to learn what the
+kernels compute; tests compare every kernel with it on every instruction set.
+
+Knows no threads, no tiles, no strides. Computes in float64 and returns float32 where the kernel does, unless the
+input is float64 already: then everything stays float64, which makes it fit for finite differences.
+Shapes: B batch, T query rows, S key rows, H heads, KH key heads, D head or model dimension, F feed-forward, V vocabulary.
+"""
+
+import numpy as np
+
+Q8_BLOCK = 32  # values per Q8_0 block
+Q8_BYTES = 34  # one float16 scale, 32 int8
+
+
+def _like(result, model):
+    """Float64 results go back to float32, unless the caller works in float64."""
+    return result if model.dtype == np.float64 else result.astype(np.float32)
+
+
+def _give(result, out):
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+# ---- matrix products ------------------------------------------------------------------------------------------------
+
+
+def gemm(a, b, out=None, trans_a=False, trans_b=False, bias=None, residual=None, accumulate=False):
+    """out(M, N) = op(a) op(b) [+ out if accumulate] [+ bias(N)] [+ residual(M, N)]."""
+    left = (a.T if trans_a else a).astype(np.float64)
+    right = (b.T if trans_b else b).astype(np.float64)
+    c = left @ right
+    if accumulate:
+        c = c + out
+    if bias is not None:
+        c = c + bias
+    if residual is not None:
+        c = c + residual
+    return _give(_like(c, a), out)
+
+
+def q8_0_quantize(w):
+    """w (N, K) -> uint8 (N, K / 32 * 34). A block is {f16 scale, 32 int8}: scale = max|w| / 127, int8 = round(w / scale).
+
+    As in ggml, the int8 are found with the float32 scale, before it is rounded to float16, and halves round away from
+    zero.
+    """
+    n, k = w.shape
+    blocks = w.reshape(n, k // Q8_BLOCK, Q8_BLOCK).astype(np.float32)
+    scale = np.abs(blocks).max(axis=-1, keepdims=True) / np.float32(127)
+    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale > 0)
+    values = blocks * inverse
+    values = np.trunc(values + np.copysign(np.float32(0.5), values)).astype(np.int8)
+    raw = np.concatenate([scale.astype("<f2").view(np.uint8), values.view(np.uint8)], axis=-1)
+    return raw.reshape(n, k // Q8_BLOCK * Q8_BYTES)
+
+
+def q8_0_dequantize(blocks, k):
+    """uint8 (N, k / 32 * 34) -> float32 (N, k): scale * int8."""
+    n = blocks.shape[0]
+    raw = np.ascontiguousarray(blocks).reshape(n, k // Q8_BLOCK, Q8_BYTES)
+    scale = np.ascontiguousarray(raw[..., :2]).view("<f2").astype(np.float32)
+    values = np.ascontiguousarray(raw[..., 2:]).view(np.int8).astype(np.float32)
+    return (scale * values).reshape(n, k)
+
+
+def q8_0_pack(blocks, k):
+    """uint8 (N, k / 32 * 34) -> the same bytes, 1-D, in the order that gemm_q8_0 reads.
+
+    Groups of 16 rows: first their scales [k/32][16] float16, then their weights [k/32][8][16][4] int8, so that the next
+    four weights of 16 rows are neighbours. The last N % 16 rows keep the GGUF order.
+    """
+    n, full = blocks.shape[0], blocks.shape[0] // 16 * 16
+    raw = np.ascontiguousarray(blocks).reshape(n, k // Q8_BLOCK, Q8_BYTES)
+    grouped = raw[:full].reshape(full // 16, 16, k // Q8_BLOCK, Q8_BYTES)
+    scales = grouped[..., :2].transpose(0, 2, 1, 3).reshape(full // 16, -1)
+    weights = grouped[..., 2:].reshape(full // 16, 16, k // Q8_BLOCK, 8, 4).transpose(0, 2, 3, 1, 4)
+    return np.concatenate(
+        [np.concatenate([scales, weights.reshape(full // 16, -1)], axis=1).reshape(-1), raw[full:].reshape(-1)]
+    )
+
+
+def _unpack(packed, n, k):
+    """The inverse of q8_0_pack: GGUF order (n, k / 32 * 34)."""
+    full, width = n // 16 * 16, k // Q8_BLOCK * Q8_BYTES
+    groups = packed[: full * width].reshape(full // 16, 16 * width)
+    split = k // Q8_BLOCK * 16 * 2
+    scales = groups[:, :split].reshape(full // 16, k // Q8_BLOCK, 16, 2).transpose(0, 2, 1, 3)
+    weights = groups[:, split:].reshape(full // 16, k // Q8_BLOCK, 8, 16, 4).transpose(0, 3, 1, 2, 4)
+    raw = np.concatenate([scales, weights.reshape(full // 16, 16, k // Q8_BLOCK, 32)], axis=-1)
+    return np.concatenate([raw.reshape(full, width), packed[full * width :].reshape(n - full, width)])
+
+
+def gemm_q8_0(x, packed, n, out=None, residual=None):
+    """out(M, n) = x(M, K) W^T [+ residual], W from q8_0_pack of this module.
+
+    Each row of x is cut into blocks of 32, and a block becomes int8 with a float32 scale max|x| / 127. The products
+    within a block are then exact integers; only the sum over blocks rounds.
+    """
+    m, k = x.shape
+    blocks = x.reshape(m, k // Q8_BLOCK, Q8_BLOCK).astype(np.float32)
+    scale = np.abs(blocks).max(axis=-1, keepdims=True) / np.float32(127)
+    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale > 0)
+    rounded = np.rint(blocks * inverse).astype(np.float64) * scale
+    weights = q8_0_dequantize(_unpack(packed, n, k), k).astype(np.float64)
+    c = rounded.reshape(m, k) @ weights.T
+    if residual is not None:
+        c = c + residual
+    return _give(_like(c, x), out)
+
+
+# ---- embedding ------------------------------------------------------------------------------------------------------
+
+
+def embedding(table, ids, out=None):
+    """table (V, D), ids of any shape -> ids.shape + (D,)."""
+    return _give(table[ids], out)
+
+
+def embedding_backward(dout, ids, dtable):
+    """dtable[id] += dout, once for every mention of an id."""
+    np.add.at(dtable, ids, dout)
+    return dtable
+
+
+# ---- RMSNorm --------------------------------------------------------------------------------------------------------
+
+
+def rmsnorm(x, weight, eps, out=None):
+    """out = x * rstd * weight with rstd = 1 / sqrt(mean(x^2) + eps), for each row. Zhang & Sennrich 2019."""
+    x64 = x.astype(np.float64)
+    rstd = 1 / np.sqrt((x64**2).mean(axis=-1, keepdims=True) + eps)
+    return _give(_like(x64 * rstd * weight, x), out), _like(rstd.reshape(-1), x)
+
+
+def rmsnorm_backward(dout, x, weight, rstd, dweight, out=None):
+    """With n = x * rstd: dweight = sum over rows of dout * n, and dx = rstd * (dout * weight - n * mean(dout * weight * n))."""
+    r = rstd.astype(np.float64).reshape((*x.shape[:-1], 1))
+    n = x * r
+    g = dout.astype(np.float64)
+    dweight += (g * n).reshape(-1, x.shape[-1]).sum(axis=0)
+    gw = g * weight
+    return _give(_like(r * (gw - n * (gw * n).mean(axis=-1, keepdims=True)), x), out)
+
+
+# ---- rotary positions -----------------------------------------------------------------------------------------------
+
+
+def rope(x, cos, sin, positions, inverse=False):
+    """Rotate pair (i, i + D/2) of each head by the angle of its row's position, in place. Su et al. 2021."""
+    half = x.shape[-1] // 2
+    rows = (*x.shape[:-2], 1, half)
+    c = cos[positions.reshape(-1)].astype(np.float64).reshape(rows)
+    s = sin[positions.reshape(-1)].astype(np.float64).reshape(rows) * (-1 if inverse else 1)
+    a, b = x[..., :half].copy(), x[..., half:].copy()
+    x[..., :half] = a * c - b * s
+    x[..., half:] = b * c + a * s
+    return x
+
+
+# ---- attention ------------------------------------------------------------------------------------------------------
+
+
+def _scores(q, k, scale, causal):
+    """Scaled scores (B, H, T, S) in float64, hidden ones -inf. Head h reads key head h // (H / KH)."""
+    H, T = q.shape[2], q.shape[1]
+    S, KH = k.shape[1], k.shape[2]
+    keys = np.repeat(k.astype(np.float64), H // KH, axis=2)
+    scores = np.einsum("bthd,bshd->bhts", q.astype(np.float64), keys) * scale
+    if causal:  # query t sees keys 0 .. t + (S - T)
+        scores = np.where(np.arange(S)[None, :] <= np.arange(T)[:, None] + (S - T), scores, -np.inf)
+    return scores
+
+
+def attention(q, k, v, scale, causal=True, out=None, need_lse=True):
+    """softmax(q k^T * scale) v for each head -> (out (B, T, H, D), lse (B, H, T) = log sum exp of the scaled scores)."""
+    scores = _scores(q, k, scale, causal)
+    top = scores.max(axis=-1, keepdims=True)
+    lse = top + np.log(np.exp(scores - top).sum(axis=-1, keepdims=True))
+    values = np.repeat(v.astype(np.float64), q.shape[2] // k.shape[2], axis=2)
+    result = np.einsum("bhts,bshd->bthd", np.exp(scores - lse), values)
+    return _give(_like(result, q), out), _like(lse[..., 0], q) if need_lse else None
+
+
+def attention_backward(dout, q, k, v, out, lse, scale, causal=True, dq=None, dk=None, dv=None):
+    """Gradients of attention, the probabilities recomputed from lse as the kernel does it.
+
+    dp = dout v^T; ds = p * (dp - delta), delta = sum(dout * out); dq = ds k * scale; dk = ds^T q * scale; dv = p^T dout.
+    Heads that share a key head add up. Dao 2023 (FlashAttention-2), algorithm 2.
+    """
+    B, S, KH, D = k.shape
+    group = q.shape[2] // KH
+    p = np.exp(_scores(q, k, scale, causal) - lse.astype(np.float64)[..., None])
+    g = dout.astype(np.float64)
+    dp = np.einsum("bthd,bshd->bhts", g, np.repeat(v.astype(np.float64), group, axis=2))
+    delta = (g * out).sum(axis=-1).transpose(0, 2, 1)[..., None]
+    ds = p * (dp - delta) * scale
+    dq_ = np.einsum("bhts,bshd->bthd", ds, np.repeat(k.astype(np.float64), group, axis=2))
+    dk_ = np.einsum("bhts,bthd->bshd", ds, q.astype(np.float64)).reshape(B, S, KH, group, D).sum(axis=3)
+    dv_ = np.einsum("bhts,bthd->bshd", p, g).reshape(B, S, KH, group, D).sum(axis=3)
+    return _give(_like(dq_, q), dq), _give(_like(dk_, k), dk), _give(_like(dv_, v), dv)
+
+
+# ---- SwiGLU ---------------------------------------------------------------------------------------------------------
+
+
+def _sigmoid(x):
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
+
+
+def swiglu(gu, out=None):
+    """gu (..., 2F) = [gate | up] -> silu(gate) * up with silu(x) = x * sigmoid(x). Shazeer 2020."""
+    gate, up = np.split(gu.astype(np.float64), 2, axis=-1)
+    return _give(_like(gate * _sigmoid(gate) * up, gu), out)
+
+
+def swiglu_backward(dout, gu, out=None):
+    """dgate = dout * up * silu'(gate) with silu'(x) = s + x s (1 - s), s = sigmoid(x); dup = dout * silu(gate)."""
+    gate, up = np.split(gu.astype(np.float64), 2, axis=-1)
+    s = _sigmoid(gate)
+    dgate = dout * up * (s + gate * s * (1 - s))
+    return _give(_like(np.concatenate([dgate, dout * gate * s], axis=-1), gu), out)
+
+
+# ---- loss -----------------------------------------------------------------------------------------------------------
+
+
+def softmax_cross_entropy(logits, targets, dlogits=None, scale=1.0):
+    """losses(rows) = -log softmax(logits)[target]; dlogits = (softmax - onehot) * scale. Targets < 0 are ignored: 0."""
+    x = logits.astype(np.float64)
+    x = x - x.max(axis=-1, keepdims=True)
+    log_p = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    rows, used = np.arange(len(targets)), targets >= 0
+    losses = np.where(used, -log_p[rows, np.where(used, targets, 0)], 0.0)
+    if dlogits is not None:
+        gradient = np.exp(log_p)
+        gradient[rows[used], targets[used]] -= 1
+        dlogits[...] = gradient * scale * used[:, None]
+    return _like(losses, logits)
+
+
+# ---- optimiser and vector helpers -----------------------------------------------------------------------------------
+
+
+def adamw(p, g, m, v, lr, beta1, beta2, eps, weight_decay, step, grad_scale=1.0):
+    """One step in place on p, m, v. Decay is decoupled from the gradient. Loshchilov & Hutter 2019, algorithm 2."""
+    gradient = g.astype(np.float64) * grad_scale
+    m[...] = beta1 * m.astype(np.float64) + (1 - beta1) * gradient
+    v[...] = beta2 * v.astype(np.float64) + (1 - beta2) * gradient**2
+    m_hat = m.astype(np.float64) / (1 - beta1**step)
+    v_hat = v.astype(np.float64) / (1 - beta2**step)
+    p[...] = p - lr * (m_hat / (np.sqrt(v_hat) + eps) + weight_decay * p.astype(np.float64))
+
+
+def sum_squares(x):
+    """Sum of squares in double precision."""
+    return float((x.astype(np.float64) ** 2).sum())
+
+
+def add(a, b, out=None):
+    """a + b, element by element."""
+    return _give(a + b, out)
+
+
+def mul(a, b, out=None):
+    """a * b, element by element."""
+    return _give(a * b, out)
+
+
+def axpy(y, x, alpha):
+    """y += alpha * x."""
+    y += np.asarray(alpha, y.dtype) * x
+    return y
+
+
+def bias_backward(dout, dbias):
+    """dbias(N) += column sums of dout (..., N)."""
+    dbias += dout.astype(np.float64).reshape(-1, dout.shape[-1]).sum(axis=0)
+    return dbias
