@@ -1,0 +1,1 @@
+"""Everything that changes weights: corpus, trainer, checkpoints, export, evaluation. Knows no editor."""

@@ -1,0 +1,127 @@
+"""Recipes: a TOML file that fixes everything a pre-training run depends on besides the corpus.
+
+Sections: top level (name, seed), [model], [data], [train]; unknown keys are errors, so that a typing slip cannot
+silently train something else.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from runtime.models.spec import DecoderSpec
+
+from .trainer import TrainSettings
+
+_FOLDER = Path(__file__).parent / "recipes"
+
+
+class RecipeError(Exception):
+    """The recipe cannot be used; the message names the file and the key."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """context: tokens per row. batch: rows per step. fim_rate: share of documents made fill-in-the-middle, spm_rate:
+    share of those with the suffix first."""
+
+    context: int = 512
+    batch: int = 16
+    fim_rate: float = 0.6
+    spm_rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.context <= 1 << 20 or not 1 <= self.batch <= 1 << 16:
+            raise ValueError("context must be at least 8 and batch at least 1")
+        if not (0 <= self.fim_rate <= 1 and 0 <= self.spm_rate <= 1):
+            raise ValueError("fim_rate and spm_rate must be from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    seed: int
+    model: DecoderSpec
+    data: DataSettings
+    train: TrainSettings
+    eval_rows: int = 96
+    raw: dict = field(default_factory=dict, compare=False)
+
+    def to_dict(self) -> dict:
+        """JSON-able, complete."""
+        train = {**asdict(self.train), "eval_rows": self.eval_rows}
+        model, data = asdict(self.model), asdict(self.data)
+        return {"name": self.name, "seed": self.seed, "model": model, "data": data, "train": train}
+
+
+def names() -> list[str]:
+    """Recipes that come with the program."""
+    return sorted(p.stem for p in _FOLDER.glob("*.toml"))
+
+
+def load_recipe(name_or_path: str | os.PathLike, minutes: float | None = None, steps: int | None = None) -> Recipe:
+    """A bundled recipe by name, or a TOML file. minutes or steps: replaces the recipe's horizon.
+
+    Raises RecipeError with one sentence.
+    """
+    text = os.fspath(name_or_path)
+    path = _FOLDER / f"{text}.toml" if text in names() else Path(text)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe {text!r}; bundled: {', '.join(names())}, or give a .toml file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
+        raise RecipeError(f"{path}: cannot be read as TOML: {exc}") from None
+    return _parse(raw, path, minutes, steps)
+
+
+def _parse(raw: dict, path: Path, minutes: float | None, steps: int | None) -> Recipe:
+    unknown = set(raw) - {"name", "seed", "model", "data", "train"}
+    if unknown:
+        raise RecipeError(f"{path}: unknown key {sorted(unknown)[0]!r}")
+    name, seed = raw.get("name", path.stem), raw.get("seed", 0)
+    if not isinstance(name, str) or type(seed) is not int or seed < 0:
+        raise RecipeError(f"{path}: name must be a string and seed an integer >= 0")
+    train = dict(_table(raw, "train", path))
+    eval_rows = train.pop("eval_rows", 96)
+    if type(eval_rows) is not int or eval_rows < 1:
+        raise RecipeError(f"{path}: [train] eval_rows must be an integer >= 1")
+    if minutes is not None or steps is not None:
+        train.pop("minutes", None)
+        train.pop("steps", None)
+        train.update({"minutes": minutes} if minutes is not None else {"steps": steps})
+    recipe = Recipe(
+        name,
+        seed,
+        _build(DecoderSpec, _table(raw, "model", path), "model", path),
+        _build(DataSettings, _table(raw, "data", path), "data", path),
+        _build(TrainSettings, train, "train", path),
+        eval_rows,
+        raw,
+    )
+    if recipe.data.context > recipe.model.max_context:
+        raise RecipeError(f"{path}: [data] context {recipe.data.context} is longer than [model] max_context")
+    return recipe
+
+
+def _table(raw: dict, key: str, path: Path) -> dict:
+    table = raw.get(key, {})
+    if not isinstance(table, dict):
+        raise RecipeError(f"{path}: [{key}] must be a table")
+    return table
+
+
+def _build(kind, table: dict, section: str, path: Path):
+    known = {f.name: f.type for f in fields(kind)}
+    for key, value in table.items():
+        if key not in known:
+            raise RecipeError(f"{path}: [{section}] has no key {key!r}; known: {', '.join(known)}")
+        wanted = {"int": (int,), "float": (int, float), "bool": (bool,)}.get(known[key].split(" ")[0])
+        if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
+            raise RecipeError(f"{path}: [{section}] {key} has the wrong type ({value!r})")
+    try:
+        return kind(**table)
+    except (TypeError, ValueError) as exc:
+        raise RecipeError(f"{path}: [{section}] {exc}") from None

@@ -1,0 +1,186 @@
+"""Learning-rate schedule, AdamW, checkpoints' odd values, metrics, intervals."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from finetune import checkpoint
+from finetune.evaluate import Evaluation, proportion, score_batches, wilson
+from finetune.memory import keep_large_blocks
+from finetune.optim import AdamW, AdamWSettings, decays
+from finetune.report import Metrics, read_metrics, write_curve
+from finetune.schedule import Schedule
+
+
+def test_warm_up_then_cosine_to_the_minimum():
+    s = Schedule(peak=1.0, warmup=10, total=110, min_ratio=0.1)
+    assert s.rate(1) == pytest.approx(0.1) and s.rate(10) == 1.0
+    assert s.rate(60) == pytest.approx(0.55)
+    assert s.rate(110) == pytest.approx(0.1) == s.rate(1000)
+    rates = [s.rate(i) for i in range(10, 111)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_before_the_horizon_is_known_the_rate_does_not_depend_on_it():
+    unknown, known = Schedule(1.0, 50, None), Schedule(1.0, 50, 500)
+    assert [unknown.rate(i) for i in range(1, 51)] == [known.rate(i) for i in range(1, 51)]
+
+
+@pytest.mark.parametrize("bad", [{"peak": 0}, {"peak": math.nan}, {"warmup": 10}, {"min_ratio": 2}, {"warmup": -1}])
+def test_impossible_schedules_are_refused(bad):
+    with pytest.raises(ValueError):
+        Schedule(**{"peak": 1.0, "warmup": 1, "total": 10, **bad})
+
+
+def parameter(shape, seed):
+    rng = np.random.default_rng(seed)
+    data, grad = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
+    return SimpleNamespace(data=data, grad=grad)
+
+
+def test_adamw_follows_its_definition_with_clipping_and_decay_groups():
+    names = {"model.embed_tokens.weight": (5, 4), "a.q_proj.weight": (3, 4), "norm.weight": (4,)}
+    params = {name: parameter(shape, i) for i, (name, shape) in enumerate(names.items())}
+    expected = {
+        n: (p.data.astype(np.float64), np.zeros(p.data.shape), np.zeros(p.data.shape)) for n, p in params.items()
+    }
+    optimizer = AdamW(params, AdamWSettings(clip=0.5))
+    for step in range(1, 4):
+        norm = math.sqrt(sum((p.grad.astype(np.float64) ** 2).sum() for p in params.values()))
+        assert optimizer.step(0.01, step) == pytest.approx(norm, rel=1e-6)
+        for name, p in params.items():
+            x, m, v = expected[name]
+            g = p.grad * (0.5 / norm)
+            m[...] = 0.9 * m + 0.1 * g
+            v[...] = 0.95 * v + 0.05 * g * g
+            decay = 0.1 if name == "a.q_proj.weight" else 0.0
+            x -= 0.01 * (m / (1 - 0.9**step) / (np.sqrt(v / (1 - 0.95**step)) + 1e-8) + decay * x)
+            np.testing.assert_allclose(p.data, x, atol=2e-6, err_msg=name)
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing():
+    params = {"w": parameter((3, 3), 0)}
+    before = params["w"].data.copy()
+    params["w"].grad[1, 1] = np.inf
+    with pytest.raises(FloatingPointError):
+        AdamW(params, AdamWSettings()).step(0.1, 1)
+    np.testing.assert_array_equal(params["w"].data, before)
+
+
+def test_decay_groups():
+    assert decays("model.layers.0.mlp.up_proj.weight", np.zeros((2, 2)))
+    assert not decays("model.embed_tokens.weight", np.zeros((2, 2)))
+    assert not decays("model.norm.weight", np.zeros(2))
+
+
+def test_checkpoint_state_keeps_large_integers_exactly(tmp_path):
+    state = {"data": {"rng": np.random.default_rng(5).bit_generator.state, "list": [1, 2.5, None, True]}}
+    path = checkpoint.save(tmp_path, 7, {"w": np.ones(2, np.float32)}, {"m/w": np.zeros(2, np.float32)}, state)
+    back = checkpoint.load(path)
+    assert back.step == 7 and back.state["data"] == state["data"]
+
+
+def test_a_save_that_fails_leaves_the_last_checkpoint(tmp_path):
+    arrays = {"w": np.ones(2, np.float32)}
+    checkpoint.save(tmp_path, 1, arrays, arrays, {})
+    with pytest.raises(ValueError):
+        checkpoint.save(tmp_path, 2, arrays, arrays, {"bad": math.nan})
+    assert checkpoint.latest(tmp_path).name == "step-00000001"
+    assert checkpoint.load(checkpoint.latest(tmp_path)).step == 1
+    checkpoint.save(tmp_path, 3, arrays, arrays, {})
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["step-00000001", "step-00000003"]
+
+
+def test_metrics_drop_what_lies_after_the_checkpoint_and_a_cut_line(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    log = Metrics(path)
+    for step in range(1, 6):
+        log.write(step=step, loss=1.0 / step)
+    log.close()
+    path.write_text(path.read_text() + '{"step": 6, "lo')
+    assert [row["step"] for row in read_metrics(path)] == [1, 2, 3, 4, 5]
+    Metrics(path, resume_step=3).close()
+    assert [row["step"] for row in read_metrics(path)] == [1, 2, 3]
+
+
+def test_a_curve_of_nothing_says_so(tmp_path):
+    assert "fewer" in write_curve(tmp_path / "none.jsonl", tmp_path / "c.png")
+    assert not (tmp_path / "c.png").exists()
+
+
+def test_keep_large_blocks_is_harmless():
+    assert keep_large_blocks() in (True, False)
+
+
+def test_wilson_intervals_match_known_values():
+    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
+    assert wilson(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-3)
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert proportion(0, 0)["value"] is None
+
+
+def test_scores_count_bytes_of_the_targets_only():
+    targets = np.array([[1, -1, 2]], np.int32)
+    score = score_batches(lambda i, t: 0.5, [(targets, targets)], np.array([0, 3, 5]))
+    assert (score.tokens, score.bytes, score.loss) == (2, 8, 0.5)
+    assert score.bits_per_byte == pytest.approx(2 * 0.5 / math.log(2) / 8)
+    with pytest.raises(ValueError, match="no validation"):
+        score_batches(lambda i, t: 0.5, [], np.array([1]))
+
+
+# ---- Evaluation with a model that is known exactly: it always continues one fixed text ------------------------------
+
+TOKENS = [b"", b"a", b" ", b"=", b"b", b"\n", b"\n    ", b"c"]
+
+
+def evaluation(fixed, window=64, sure=20.0):
+    def logits(ids):
+        out = np.zeros((len(ids), len(TOKENS)), np.float32)
+        for i, id in enumerate(ids):
+            out[i, fixed.get(id, 0)] = sure
+        return out
+
+    return Evaluation(logits, TOKENS, window, start=0)
+
+
+def test_a_perfect_model_has_no_loss_and_completes_every_line():
+    text = [1, 3, 4, 6, 7, 5] * 5
+    e = evaluation({0: 1, 1: 3, 3: 4, 4: 6, 6: 7, 7: 5, 5: 1})
+    e.add(text)
+    r = e.results()
+    assert r["top1"]["value"] == 1.0 and r["bits_per_byte"]["value"] < 1e-6
+    lines = r["line_exact_match"]
+    assert lines["line_start"]["value"] == lines["mid_line"]["value"] == lines["trigger"]["value"] == 1.0
+    # carets per period: line starts before "a" and "c" (none before the very first token: it follows no line break),
+    # inside lines before "=" and "b", of which the one after "=" is a trigger
+    assert (lines["line_start"]["n"], lines["mid_line"]["n"], lines["trigger"]["n"]) == (9, 11, 5)
+
+
+def test_one_wrong_token_spoils_the_carets_before_it_on_its_line():
+    e = evaluation({0: 1, 1: 3, 3: 7, 4: 6, 6: 7, 7: 5, 5: 1})  # "=" is followed by "c" instead of "b"
+    e.add([1, 3, 4, 6, 7, 5] * 5)
+    lines = e.results()["line_exact_match"]
+    assert lines["trigger"]["value"] == 0.0 and lines["mid_line"]["value"] == 0.0
+    assert lines["line_start"]["value"] == pytest.approx(5 / 9)
+
+
+def test_windows_change_nothing_for_a_model_without_memory():
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((8, 8)).astype(np.float32)
+    text = rng.integers(1, 8, 333).tolist()
+    results = []
+    for window in (2, 7, 64, 1000):
+        e = Evaluation(lambda ids: table[np.array(ids)], TOKENS, window, start=0)
+        e.add(text)
+        results.append(e.results())
+    assert results[0]["bits_per_byte"]["n"] == sum(len(TOKENS[i]) for i in text)
+    for other in results[1:]:
+        assert other["bits_per_byte"]["value"] == pytest.approx(results[0]["bits_per_byte"]["value"], rel=1e-6)
+        assert other["top1"] == results[0]["top1"] and other["line_exact_match"] == results[0]["line_exact_match"]
+
+
+def test_evaluating_nothing_is_an_error():
+    with pytest.raises(ValueError, match="no text"):
+        evaluation({}).results()

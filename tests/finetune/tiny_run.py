@@ -1,0 +1,47 @@
+"""A tiny but real training run as a process of its own, for tests that kill it: tiny_run.py OUT STEPS [--resume]."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout under test
+
+from finetune.trainer import Trainer, TrainSettings
+from runtime.models.decoder import Decoder
+from runtime.models.spec import DecoderSpec
+
+SPEC = DecoderSpec(vocab_size=32, d_model=32, n_layers=2, n_heads=2, n_kv_heads=1, head_dim=16, d_ff=64, max_context=24)
+
+
+class CountingBatches:
+    """Rows that count upwards (mod 32) from random starts, with gaps: learnable, and the random state counts."""
+
+    def __init__(self, seed: int = 0, batch: int = 4, context: int = 24):
+        self.rng = np.random.default_rng(seed)
+        self.shape = (batch, context + 1)
+
+    def next_batch(self):
+        start = self.rng.integers(0, 32, (self.shape[0], 1))
+        rows = ((start + np.arange(self.shape[1])) % 32).astype(np.int32)
+        targets = rows[:, 1:].copy()
+        targets[self.rng.random(targets.shape) < 0.1] = -1
+        return np.ascontiguousarray(rows[:, :-1]), targets
+
+    def state_dict(self):
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state):
+        self.rng.bit_generator.state = state["rng"]
+
+
+def trainer(out, steps=None, minutes=None, batches=None, model=None, **options):
+    settings = {"lr": 1e-2, "warmup": 5, "micro_batch": 2, "eval_every": 0, "checkpoint_every": 4, "sample_every": 0}
+    names = ("evaluate", "sample", "listener", "facts")
+    extra = {name: options.pop(name) for name in names if name in options}
+    settings = TrainSettings(steps=steps, minutes=minutes, **(settings | options))
+    return Trainer(model or Decoder(SPEC, seed=3), batches or CountingBatches(), settings, out, **extra)
+
+
+if __name__ == "__main__":
+    trainer(sys.argv[1], steps=int(sys.argv[2]), facts={"tokenizer": "abc"}).run(resume="--resume" in sys.argv)
