@@ -74,7 +74,7 @@ class Session:
         self.documents[item.uri] = Document.open(item.uri, item.language_id, item.version, item.text, self.encoding)
 
     def change(self, params: types.DidChangeTextDocumentParams) -> None:
-        """Applies all changes or, if one makes no sense, none and forgets the document: better no text than a wrong one."""
+        """Applies all changes or, if one makes no sense, none, and forgets the document: no text beats a wrong one."""
         uri, version = params.text_document.uri, params.text_document.version
         document = self.documents.get(uri)
         if document is None:

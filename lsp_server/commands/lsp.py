@@ -10,12 +10,14 @@ import os
 import sys
 from typing import BinaryIO
 
+from lsp_server.commands.options import make_parser
+
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="hearth lsp",
-        description="The language server on standard input and output; an editor starts it.",
-        epilog="example: hearth lsp --model ~/models/mine",
+    p = make_parser(
+        "lsp",
+        "The language server on standard input and output; an editor starts it.",
+        "hearth lsp --model ~/models/mine",
     )
     p.add_argument("--model", help="folder or name of a model; overrides the setting codehearth.model")
     p.add_argument("--threads", type=int, help="threads of the engine; overrides the setting codehearth.threads")

@@ -4,6 +4,7 @@ The same test for the terminal command and the language server. Knows nothing ab
 """
 
 from runtime.code.caret import Caret, leading
+from runtime.code.postprocess.indentation import fit_indentation
 
 MOST_LINES = 12  # of a multi-line offer
 
@@ -16,6 +17,7 @@ class EnoughText:
     """
 
     def __init__(self, caret: Caret):
+        self._caret = caret
         self._multiline = caret.multiline
         self._line_prefix = caret.line_prefix
         self.text = ""
@@ -38,5 +40,6 @@ class EnoughText:
             return len(complete) > 2  # nothing but blank lines
         if len(complete) >= MOST_LINES or self.text.endswith("\n\n\n"):
             return True
-        first = leading(self._line_prefix + complete[0])
-        return any(line.strip() and len(leading(line)) < len(first) for line in complete[1:])
+        first, *later = fit_indentation("\n".join(complete), self._caret).split("\n")
+        least = len(leading(self._line_prefix + first))
+        return any(line.strip() and len(leading(line)) < least for line in later)

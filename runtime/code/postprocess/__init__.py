@@ -38,8 +38,8 @@ def apply(raw: str, caret: Caret) -> Offer | Silence:
     steps = (
         ("special tokens", cut_junk),
         ("single line", lambda text: cut_to_line(text, caret)),
-        ("block end", lambda text: cut_at_block_end(text, caret)),
         ("indentation", lambda text: fit_indentation(text, caret)),
+        ("block end", lambda text: cut_at_block_end(text, caret)),
         ("repetition", cut_loop),
         ("next line", lambda text: cut_at_next_line(text, caret)),
         ("suffix overlap", lambda text: cut_overlap(text, caret)),

@@ -1,0 +1,37 @@
+import pytest
+from carets import at
+
+from runtime.code.postprocess.indentation import fit_indentation
+
+
+@pytest.mark.parametrize(
+    ("place", "raw", "text"),
+    [
+        ("x = ¦", " 1", "1"),
+        ("x =¦", " 1", " 1"),
+        ("def f():\n    ¦", "return 1", "return 1"),
+        ("def f():\n    ¦", "    return 1", "return 1"),
+        ("def f():\n¦", "    return 1", "    return 1"),
+        ("def f():\n  ¦", "  return 1", "  return 1"),
+        ("def f():\n    if x:\n    ¦", "    return 1", "    return 1"),
+        ("a = 1\n¦", "    b = 2", "b = 2"),
+        ("a = 1  # note:\n¦", "    b = 2", "b = 2"),
+        ("def f():\n    pass\n\n¦", "def g():", "def g():"),
+    ],
+)
+def test_the_first_line_fits_the_white_space_left_of_the_caret(place, raw, text):
+    assert fit_indentation(raw, at(place)) == text
+
+
+def test_a_file_with_tabs_gets_tabs():
+    caret = at("def f():\n\tif x:\n\t\tpass\n\t¦", multiline=True)
+    assert fit_indentation("while y:\n        z()", caret) == "while y:\n\t\tz()"
+
+
+def test_a_file_with_spaces_gets_spaces():
+    caret = at("def f():\n    if x:\n        pass\n    ¦", multiline=True)
+    assert fit_indentation("while y:\n\t\tz()", caret) == "while y:\n        z()"
+
+
+def test_a_blank_line_in_a_tabbed_block():
+    assert fit_indentation("    y = 1", at("if x:\n\ta = 1\n\tb = 2\n¦")) == "\ty = 1"

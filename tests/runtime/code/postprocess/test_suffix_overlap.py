@@ -1,0 +1,21 @@
+import pytest
+from carets import at
+
+from runtime.code.postprocess.suffix_overlap import cut_overlap
+
+
+@pytest.mark.parametrize(
+    ("place", "raw", "text"),
+    [
+        ("def f(¦) -> int:", "a, b) -> int:", "a, b"),
+        ("x = ¦ + offset", "base + offset", "base"),
+        ("f(¦, key=len)", "items, key=len)", "items"),
+        ("f(¦, key=len)", "items", "items"),
+        ("for ¦ in names:", "name in names:", "name"),
+        ("return ¦name", "first_name", "first_name"),
+        ("x = ¦", "1", "1"),
+        ("print(¦)", "x)", "x)"),
+    ],
+)
+def test_what_stands_right_of_the_caret_is_not_written_twice(place, raw, text):
+    assert cut_overlap(raw, at(place)).rstrip() == text
