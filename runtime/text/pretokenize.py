@@ -1,0 +1,92 @@
+"""Pre-tokenisation: how a text is cut into the pieces inside which byte pairs may merge.
+
+Each split exists twice: as a pattern in tokenizer.json (Oniguruma syntax, so that other libraries read our files) and as a
+hand-written scanner in `_text.pyx` that gives the same pieces. This file is the table between both, and reads and writes the
+`pre_tokenizer` entry. An arbitrary pattern is refused by name rather than approximated. Knows nothing about merges or files.
+
+"code" (ours): newline run with the indent after it is one piece; words are letters, underscore and anything outside ASCII;
+digits stand alone; words, digits and punctuation runs take one leading space; blanks inside a line otherwise stay together.
+"""
+
+from dataclasses import dataclass
+
+CODE_PATTERN = (
+    r"[\r\n]+[ \t]*"
+    r"| ?[^\x00-@\[-^`{-\x7F]+"
+    r"| ?[0-9]"
+    r"| ?[\x00-\x08\x0E-\x1F!-/:-@\[-^`{-\x7F]+"
+    r"|[ \t\x0B\x0C]+(?![^ \t\x0B\x0C\r\n])"
+    r"|[ \t\x0B\x0C]+"
+)
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN2_PATTERN = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _TAIL
+LLAMA3_PATTERN = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _TAIL
+
+PATTERNS = {CODE_PATTERN: "code", GPT2_PATTERN: "gpt2", QWEN2_PATTERN: "qwen2", LLAMA3_PATTERN: "llama3"}
+BY_NAME = {name: pattern for pattern, name in PATTERNS.items()}
+
+
+class Unsupported(ValueError):
+    """A component of tokenizer.json that this engine does not have; the message names it."""
+
+
+@dataclass(frozen=True)
+class PreTokenizer:
+    """stages: scanner names of `_text.SCANNERS`, each applied inside the pieces of the one before; entry: the JSON as read."""
+
+    stages: tuple[str, ...]
+    entry: dict
+
+
+def named(name: str) -> PreTokenizer:
+    """The split called "code", "gpt2", "qwen2" or "llama3" with its tokenizer.json entry."""
+    if name not in BY_NAME:
+        raise ValueError(f"unknown split {name!r}; there are {', '.join(sorted(BY_NAME))}")
+    split = {"type": "Split", "pattern": {"Regex": BY_NAME[name]}, "behavior": "Isolated", "invert": False}
+    # ByteLevel without its own pattern only maps bytes to the printable alphabet
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    return PreTokenizer((name,), {"type": "Sequence", "pretokenizers": [split, level]})
+
+
+def from_json(entry: object) -> PreTokenizer:
+    """Read a `pre_tokenizer` entry. Raises Unsupported with the name of what is not known, ValueError for a broken entry."""
+    if not isinstance(entry, dict):
+        raise Unsupported("pre_tokenizer is missing: byte-level BPE needs a ByteLevel pre-tokenizer")
+    parts = entry.get("pretokenizers") if entry.get("type") == "Sequence" else [entry]
+    if not isinstance(parts, list) or len(parts) > 4:
+        raise ValueError("pre_tokenizer Sequence must hold a list of at most 4 entries")
+    stages: list[str] = []
+    byte_level = False
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if byte_level:
+            raise Unsupported(f"pre_tokenizer {kind!r} after ByteLevel")
+        if kind == "ByteLevel":
+            byte_level = True
+            if part.get("add_prefix_space", True) is not False:
+                raise Unsupported("pre_tokenizer ByteLevel with add_prefix_space")
+            if part.get("use_regex", True) is True:
+                stages.append("gpt2")
+        elif kind == "Digits":
+            stages.append("digits" if part.get("individual_digits", False) is True else "digit_runs")
+        elif kind == "Split":
+            stages.append(_split(part))
+        else:
+            raise Unsupported(f"pre_tokenizer {str(kind)[:40]!r}")
+    if not byte_level:
+        raise Unsupported("pre_tokenizer without ByteLevel")
+    return PreTokenizer(tuple(stages) or ("whole",), entry)
+
+
+def _split(part: dict) -> str:
+    pattern = part.get("pattern")
+    regex = pattern.get("Regex") if isinstance(pattern, dict) else None
+    if not isinstance(regex, str):
+        raise Unsupported("pre_tokenizer Split by a literal string")
+    if regex not in PATTERNS:
+        raise Unsupported(f"pre_tokenizer Split with the pattern {regex[:60]!r}")
+    if part.get("behavior") != "Isolated" or part.get("invert", False) is not False:
+        raise Unsupported(f"pre_tokenizer Split with behavior {str(part.get('behavior'))[:20]!r} or invert")
+    return PATTERNS[regex]

@@ -1,0 +1,36 @@
+"""StreamDecoder: text of ids that arrive one by one, never half a character. Knows nothing about the model that makes them."""
+
+import codecs
+from collections.abc import Collection
+from typing import Protocol
+
+
+class _HasTokenBytes(Protocol):
+    vocab_size: int
+    special_ids: Collection[int]
+
+    def token_bytes(self, id: int) -> bytes: ...
+
+
+class StreamDecoder:
+    """Bytes of a character that spans tokens are held back until it is whole; what can never become a character is U+FFFD.
+
+    The pieces of feed() and the final flush() joined are exactly tokenizer.decode(ids, skip_special).
+    """
+
+    def __init__(self, tokenizer: _HasTokenBytes, skip_special: bool = False):
+        self._tokenizer = tokenizer
+        self._skip = frozenset(tokenizer.special_ids) if skip_special else frozenset()
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, id: int) -> str:
+        """Text that became certain with this id, possibly "". Ids beyond the vocabulary (padding rows of a model) give nothing."""
+        if id in self._skip or id >= self._tokenizer.vocab_size:
+            return ""
+        return self._utf8.decode(self._tokenizer.token_bytes(id))
+
+    def flush(self) -> str:
+        """The rest: U+FFFD if a character was cut off. The decoder may be used again afterwards."""
+        text = self._utf8.decode(b"", final=True)
+        self._utf8.reset()
+        return text

@@ -1,0 +1,29 @@
+"""A small vocabulary of our own, trained once per run on the running interpreter's library."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from finetune.data import sources
+from runtime.text import train_bpe
+
+
+@pytest.fixture(scope="session")
+def library_texts():
+    root = Path(os.__file__).parent
+    names = ("argparse", "ast", "base64", "calendar", "decimal", "difflib", "functools", "heapq", "inspect", "shlex", "textwrap")
+    return [sources.normalise((root / f"{name}.py").read_bytes()) for name in names]
+
+
+@pytest.fixture(scope="session")
+def tokenizer(library_texts):
+    return train_bpe(library_texts, 1200)
+
+
+@pytest.fixture
+def vectors():
+    folder = Path(__file__).resolve().parents[4] / "shared" / "data" / "conformance" / "tokenizers"
+    if not folder.is_dir():
+        pytest.skip("no evaluation data beside the project")
+    return folder

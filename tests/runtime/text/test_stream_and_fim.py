@@ -1,0 +1,55 @@
+"""StreamDecoder gives whole characters only; FimFormat finds the markers and writes both orders."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.text import FimFormat, StreamDecoder, load_tokenizer
+from runtime.text.tokenizer_json import BYTE_TO_CHAR
+
+
+@given(st.binary())
+def test_stream_joined_is_decode(tokenizer, data):
+    ids = [tokenizer.spec.vocab[BYTE_TO_CHAR[b]] for b in data]
+    stream = StreamDecoder(tokenizer)
+    assert "".join(map(stream.feed, ids)) + stream.flush() == tokenizer.decode(ids)
+
+
+def test_half_a_character_is_held_back(tokenizer):
+    ids = [tokenizer.spec.vocab[BYTE_TO_CHAR[b]] for b in "a😀b".encode()]
+    stream = StreamDecoder(tokenizer)
+    assert [stream.feed(i) for i in ids] == ["a", "", "", "", "😀", "b"]
+    stream.feed(ids[1])
+    assert stream.flush() == "\ufffd"
+    assert stream.flush() == ""
+
+
+def test_stream_skips_special_tokens_on_request(tokenizer):
+    end = tokenizer.special["<|endoftext|>"]
+    assert StreamDecoder(tokenizer).feed(end) == "<|endoftext|>"
+    assert StreamDecoder(tokenizer, skip_special=True).feed(end) == ""
+    assert StreamDecoder(tokenizer).feed(tokenizer.vocab_size + 1) == ""
+
+
+def test_fim_prompts_of_our_vocabulary(tokenizer):
+    fim = FimFormat.find(tokenizer.special)
+    assert (fim.prefix, fim.suffix, fim.middle, fim.pad, fim.end) == (1, 2, 3, 4, 0)
+    assert fim.prompt([10, 11], [20], "spm") == [1, 2, 20, 3, 10, 11]
+    assert fim.prompt([10, 11], [20], "psm") == [1, 10, 11, 2, 20, 3]
+    assert {0, 1, 2, 3, 4} <= fim.stop_ids
+    with pytest.raises(ValueError, match="spm"):
+        fim.prompt([], [], "middle-out")
+
+
+def test_a_vocabulary_without_markers_has_no_fim():
+    assert FimFormat.find({"<|endoftext|>": 0, "<|fim_prefix|>": 1}) is None
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("name", "family"), [("qwen2.5-coder", "qwen"), ("starcoder", "starcoder")])
+def test_markers_of_real_vocabularies(vectors, name, family):
+    tokenizer = load_tokenizer(vectors / f"{name}.tokenizer.json")
+    fim = FimFormat.find(tokenizer.special)
+    assert fim.family == family
+    assert tokenizer.token_bytes(fim.middle).decode() in ("<|fim_middle|>", "<fim_middle>")
+    assert tokenizer.token_bytes(fim.end).decode() == "<|endoftext|>"

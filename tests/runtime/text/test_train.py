@@ -1,0 +1,87 @@
+"""Training: the textbook example, ties, limits; equality with the Hugging Face trainer where it is installed."""
+
+import json
+import random
+
+import pytest
+
+from runtime.text import SPECIAL_TOKENS, pretokenize, train_bpe
+
+
+def test_the_most_frequent_pair_is_merged_first():
+    tokenizer = train_bpe(["low low low lower lowest"], 256 + 2, special_tokens=(), split="gpt2")
+    assert tokenizer.spec.merges == [("l", "o"), ("lo", "w")]
+
+
+def test_overlapping_pairs_count_as_they_are_met():
+    tokenizer = train_bpe(["aaaa\n" * 3], 256 + 2, special_tokens=())
+    assert tokenizer.spec.merges == [("a", "a"), ("aa", "aa")]
+
+
+def test_training_stops_when_no_pair_is_left():
+    assert train_bpe(["ab"], 5000, special_tokens=("<s>",)).vocab_size == 1 + 256 + 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "size", "specials", "message"),
+    [
+        ([], 300, (), "no text"),
+        (["a"], 255, (), "below 256"),
+        (["a"], 300, ("<a>", "<a>"), "different"),
+        (["a"], 300, ("a",), "byte symbol"),
+    ],
+)
+def test_wrong_arguments_are_named(texts, size, specials, message):
+    with pytest.raises(ValueError, match=message):
+        train_bpe(texts, size, special_tokens=specials)
+
+
+def hugging_face(texts, size, split):
+    tokenizers = pytest.importorskip("tokenizers")
+    pre = tokenizers.pre_tokenizers
+    peer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    cut = pre.Split(tokenizers.Regex(pretokenize.BY_NAME[split]), "isolated")
+    peer.pre_tokenizer = pre.Sequence([cut, pre.ByteLevel(add_prefix_space=False, use_regex=False)])
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    peer.train_from_iterator(texts, trainer)
+    return peer
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("split", ["code", "gpt2", "qwen2", "llama3"])
+def test_same_merges_as_the_hugging_face_trainer(library_texts, split):
+    peer = hugging_face(library_texts, 2000, split)
+    ours = train_bpe(library_texts, 2000, split=split)
+    assert ours.spec.vocab == peer.get_vocab()
+    assert [list(pair) for pair in ours.spec.merges] == json.loads(peer.to_str())["model"]["merges"]
+
+
+@pytest.mark.peer
+def test_same_merges_when_two_pairs_spell_one_token():
+    rng = random.Random(5)
+    words = ["".join(rng.choice("ab") for _ in range(rng.randint(2, 9))) for _ in range(400)]
+    texts = [" ".join(words)]
+    peer = hugging_face(texts, 700, "code")
+    ours = train_bpe(texts, 700)
+    merges = [list(pair) for pair in ours.spec.merges]
+    assert merges == json.loads(peer.to_str())["model"]["merges"]
+    assert len({a + b for a, b in merges}) < len(merges), "the case must hold a token that two pairs spell"
+
+
+@pytest.mark.peer
+def test_the_saved_file_gives_the_same_ids_in_the_hugging_face_library(tokenizer, library_texts, tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer.save(tmp_path)
+    peer = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    rng = random.Random(1)
+    odd = ["".join(chr(rng.choice([*range(0, 0x250), *range(0x2000, 0x2030), 0x1F600, 0x6DF1])) for _ in range(80)) for _ in range(400)]
+    for text in [*library_texts, *odd, "", "x<|im_start|><|endoftext|> y"]:
+        ids = tokenizer.encode(text, parse_special=True)
+        assert ids == peer.encode(text, add_special_tokens=False).ids
+        assert tokenizer.decode(ids) == peer.decode(ids, skip_special_tokens=False)
+        assert tokenizer.decode(ids, skip_special=True) == peer.decode(ids, skip_special_tokens=True)
