@@ -72,14 +72,22 @@ class PlanBuilder:
         self._op(eps, kind=RMSNORM, rows_kind=int(last), b=weight, n=x.width, **_a(x), **_out(out))
 
     def gemm(
-        self, x: View, weight: int, out: View, residual: View | None = None, quantised: bool = False, front: bool = False
+        self,
+        x: View,
+        weight: int,
+        out: View,
+        residual: View | None = None,
+        quantised: bool = False,
+        front: bool = False,
     ) -> None:
         """out = x times the transposed weight; `weight` is a float32 (n, k) buffer or packed Q8_0 of that shape.
 
         front: x holds only the rows that an operation with `last` left at the front of its output.
         """
         kind = GEMM_Q8 if quantised else GEMM_F32
-        extra = {} if residual is None else {"c": residual.index, "c_offset": residual.offset, "c_stride": residual.stride}
+        extra = (
+            {} if residual is None else {"c": residual.index, "c_offset": residual.offset, "c_stride": residual.stride}
+        )
         self._op(kind=kind, rows_kind=2 * front, b=weight, n=out.width, k=x.width, **_a(x), **_out(out), **extra)
 
     def rope(self, x: View, heads: int, head_dim: int, positions: int, cos: int, sin: int) -> None:
@@ -105,7 +113,9 @@ class PlanBuilder:
     def build(self) -> Plan:
         """The checked native plan; ValueError names an operation that does not fit its buffers."""
         ops = np.array(self._ops, dtype=np.int64).reshape(-1, len(PLAN_FIELDS))
-        return Plan(ops, np.array(self._scalars, dtype=np.float32), self.buffers, self.max_rows, self.max_last, self.capacity)
+        return Plan(
+            ops, np.array(self._scalars, dtype=np.float32), self.buffers, self.max_rows, self.max_last, self.capacity
+        )
 
 
 def _a(view: View) -> dict[str, int]:

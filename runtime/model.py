@@ -209,7 +209,7 @@ def load_model(
     """Load a folder with config.json and *.safetensors, or the embedded model (None).
 
     weights: "f32" (exact, float32 arithmetic), "q8_0" (matrices in 8 bits), "auto" (as the folder's config asks, else
-    f32). threads: for all models of the process. FileNotFoundError, FormatError (what is wrong in which file), ValueError.
+    f32). threads: for all models of the process. Raises FileNotFoundError, FormatError, ValueError.
     """
     if weights not in WEIGHTS:
         raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")

@@ -1,8 +1,8 @@
 """Engine: one lane of inference shared by everything that asks, with priorities and cancel.
 
-One worker thread owns the network. It always advances the waiting request of the highest priority by one quantum
-(completion before chat before background, then first come first served), so a keystroke waits for at most one chunk of a
-chat's prompt. Cancelled requests stop inside a step; those still queued never start. Knows no editor and no prompts.
+One worker thread owns the network. It always advances the request of the highest priority by one quantum (completion
+before chat before background, then first come first served), so a keystroke waits for at most one chunk of a chat's
+prompt. Cancelled requests stop inside a step; those still queued never start. Knows no editor and no prompts.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class Engine:
     def submit(self, prompt, priority: str = "completion", deadline_ms: float | None = None, **sampling) -> Request:
         """Queue a request. prompt: text, ids, or a pair (prefix, suffix) to fill in between.
 
-        sampling: fields of `Sampling`. ValueError for wrong arguments; RuntimeError if the engine is closed or more than
-        256 requests wait.
+        sampling: fields of `Sampling`. ValueError for wrong arguments; RuntimeError if the engine is closed or
+        256 requests wait already.
         """
         if priority not in PRIORITIES:
             raise ValueError(f"priority must be one of {', '.join(PRIORITIES)}, got {priority!r}")

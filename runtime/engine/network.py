@@ -1,6 +1,6 @@
 """Compiles a DecoderSpec and its weights into one native plan, and runs steps of it. Knows no tokens' meaning.
 
-Shapes: d = d_model, V vocabulary, K*D = kv_width. A step takes up to `max_rows` new token ids that follow `start` cached
+Shapes: d = d_model, V vocabulary, K*D = kv_width. A step takes up to `max_rows` new token ids that follow `start`
 positions of a cache (two float32 arrays (layers, capacity, K*D)), and leaves scores for its last rows in `logits`.
 """
 

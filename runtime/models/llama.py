@@ -1,4 +1,4 @@
-"""Llama family: maps a Hugging Face `LlamaConfig` onto DecoderSpec and back. Source: transformers' configuration_llama."""
+"""Llama family: maps a Hugging Face `LlamaConfig` onto DecoderSpec and back. As transformers has it."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ Hugging Face config onto this spec (`runtime/models/llama.py`). Knows no files a
 Shapes of the weights, by Hugging Face name (d = d_model, H heads, K key/value heads, D head_dim, F d_ff, V vocab_size):
     model.embed_tokens.weight (V, d)           model.norm.weight (d,)        lm_head.weight (V, d) unless tied
     model.layers.N.input_layernorm.weight (d,) model.layers.N.post_attention_layernorm.weight (d,)
-    model.layers.N.self_attn.{q,k,v}_proj.weight (H*D | K*D | K*D, d)        model.layers.N.self_attn.o_proj.weight (d, H*D)
-    model.layers.N.mlp.{gate,up}_proj.weight (F, d)                           model.layers.N.mlp.down_proj.weight (d, F)
+    model.layers.N.self_attn.{q,k,v}_proj.weight (H*D | K*D | K*D, d)   model.layers.N.self_attn.o_proj.weight (d, H*D)
+    model.layers.N.mlp.{gate,up}_proj.weight (F, d)                      model.layers.N.mlp.down_proj.weight (d, F)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Initial weights from a seed. GPT-2's rule: normal with std 0.02, projections into the residual stream / sqrt(2 * layers)."""
+"""Initial weights from a seed. GPT-2's rule: normal with std 0.02, residual projections / sqrt(2 * layers)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Operations on Tensors, each beside its vector-Jacobian product (the inner function `vjp`).
 
 Shapes: B batch, T positions, R rows (any leading shape, flattened), d width, H heads, K key/value heads, D head width,
-F feed-forward width, V vocabulary. All values are float32; heavy arithmetic goes to native_kernels, whose numpy twins in
-native_kernels/reference.py say exactly what is computed.
+F feed-forward width, V vocabulary. All values are float32; heavy arithmetic goes to native_kernels, whose numpy
+twins in native_kernels/reference.py say exactly what is computed.
 """
 
 from __future__ import annotations
@@ -170,9 +170,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: np.ndarray, chunk: 
         part = slice(start, min(start + chunk, rows))
         scores = logits[: part.stop - start]
         nk.gemm(x.data[part], weight.data, out=scores, trans_b=True)
-        losses = nk.softmax_cross_entropy(
-            scores, targets[part], dlogits=scores if train else None, scale=1.0 / counted
-        )
+        losses = nk.softmax_cross_entropy(scores, targets[part], dlogits=scores if train else None, scale=1.0 / counted)
         total += float(losses.sum(dtype=np.float64))
         if train:
             nk.gemm(scores, weight.data, out=dx[part])

@@ -1,11 +1,11 @@
 """Tensor: a float32 numpy array that remembers how it was made, so that gradients can flow back.
 
-Reverse-mode differentiation on a tape (Wengert 1964; as in micrograd and autograd): every operation in `ops.py` returns a
-Tensor with its parents and a vector-Jacobian product. `backward()` walks the graph once, from the result to the leaves.
+Reverse-mode differentiation on a tape (Wengert 1964; as in micrograd and autograd): every operation in `ops.py` returns
+a Tensor with its parents and a vector-Jacobian product (vjp). `backward()` walks the graph once, from the result to the leaves.
 
 Rules that keep it fast and simple:
-- a vjp receives the gradient of its output and returns one array per parent, or None where it has already added its share
-  to the parent's `.grad` (large weights, where a temporary would cost a pass over memory) or where nothing is due;
+- a vjp receives the gradient of its output and returns one array per parent, or None where it has already added its
+  share to the parent's `.grad` (large weights, where a temporary would cost a pass over memory) or where nothing is due;
 - the gradient array of an output belongs to its vjp: it may be changed, and handed on to at most one parent;
 - gradients of leaves accumulate over several backward passes until `zero_grad`.
 Knows no layers and no models.
@@ -95,7 +95,7 @@ def _not_scalar(shape: tuple[int, ...]):
 
 
 def _reverse_topological(root: Tensor) -> list[Tensor]:
-    """Every node that needs a gradient, each before its parents. Iterative: deep graphs must not hit the stack limit."""
+    """Every node that needs a gradient, each before its parents (iterative, for graphs of any depth)."""
     order: list[Tensor] = []
     seen: set[int] = set()
     stack: list[tuple[Tensor, bool]] = [(root, False)]
