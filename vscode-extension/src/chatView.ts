@@ -59,7 +59,9 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     }
     const { document, selection } = editor;
     const name = vscode.workspace.asRelativePath(document.uri, false);
-    const lines = `lines ${selection.start.line + 1}–${selection.end.line + 1}`;
+    // A selection of whole lines ends at the start of the line after them.
+    const last = selection.end.character === 0 ? selection.end.line : selection.end.line + 1;
+    const lines = `lines ${selection.start.line + 1}–${Math.max(last, selection.start.line + 1)}`;
     this.draft = `${name}, ${lines}:\n${fenced(document.getText(selection), document.languageId)}\n`;
     await this.open();
     this.post({ type: 'draft', text: this.draft });
