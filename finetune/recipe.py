@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runtime.models.spec import DecoderSpec
 
+from .data.fim import FimSettings
 from .trainer import TrainSettings
 
 _FOLDER = Path(__file__).parent / "recipes"
@@ -24,19 +25,18 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class DataSettings:
-    """context: tokens per row. batch: rows per step. fim_rate: share of documents made fill-in-the-middle, spm_rate:
-    share of those with the suffix first."""
+    """context: tokens per row. batch: rows per step. chat_rate: share of rows that begin with a chat document."""
 
     context: int = 512
     batch: int = 16
-    fim_rate: float = 0.6
-    spm_rate: float = 0.5
+    chat_rate: float = 0.03
+    fim: FimSettings = FimSettings()
 
     def __post_init__(self) -> None:
         if not 8 <= self.context <= 1 << 20 or not 1 <= self.batch <= 1 << 16:
             raise ValueError("context must be at least 8 and batch at least 1")
-        if not (0 <= self.fim_rate <= 1 and 0 <= self.spm_rate <= 1):
-            raise ValueError("fim_rate and spm_rate must be from 0 to 1")
+        if not 0 <= self.chat_rate <= 1:
+            raise ValueError("chat_rate must be from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,13 @@ def _parse(raw: dict, path: Path, minutes: float | None, steps: int | None) -> R
         train.pop("minutes", None)
         train.pop("steps", None)
         train.update({"minutes": minutes} if minutes is not None else {"steps": steps})
+    data = dict(_table(raw, "data", path))
+    data["fim"] = _build(FimSettings, _table(data, "fim", path), "data.fim", path)
     recipe = Recipe(
         name,
         seed,
         _build(DecoderSpec, _table(raw, "model", path), "model", path),
-        _build(DataSettings, _table(raw, "data", path), "data", path),
+        _build(DataSettings, data, "data", path),
         _build(TrainSettings, train, "train", path),
         eval_rows,
         raw,
@@ -118,10 +120,15 @@ def _build(kind, table: dict, section: str, path: Path):
     for key, value in table.items():
         if key not in known:
             raise RecipeError(f"{path}: [{section}] has no key {key!r}; known: {', '.join(known)}")
-        wanted = {"int": (int,), "float": (int, float), "bool": (bool,)}.get(known[key].split(" ")[0])
+        wanted = {"int": (int,), "float": (int, float), "bool": (bool,)}.get(_type_name(known[key]))
         if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
             raise RecipeError(f"{path}: [{section}] {key} has the wrong type ({value!r})")
     try:
         return kind(**table)
     except (TypeError, ValueError) as exc:
         raise RecipeError(f"{path}: [{section}] {exc}") from None
+
+
+def _type_name(annotation) -> str:
+    """Annotations are text where a module postpones them ("int | None"), else types."""
+    return annotation.split(" ")[0] if isinstance(annotation, str) else getattr(annotation, "__name__", "")

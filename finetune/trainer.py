@@ -1,7 +1,7 @@
 """The training loop: micro-batches, clipping, schedule, AdamW, evaluation, samples, checkpoints.
 
 The model is anything with parameters() -> {name: Tensor}, loss(ids, targets) -> Tensor, zero_grad(); the batches are
-anything with next_batch() -> (ids, targets), int32 (B, T), state_dict() and load_state_dict(). Knows no corpus, no
+an endless iterator of (ids, targets), int32 (B, T), with state_dict() and load_state_dict(). Knows no corpus, no
 tokenizer and no terminal: what it has to say goes to a `listener`.
 Exact resume: a run continued from a checkpoint computes the same numbers as one that was never interrupted.
 """
@@ -140,7 +140,7 @@ class Trainer:
 
     def _accumulate(self) -> tuple[float, int]:
         """Gradients of the mean loss over one batch, in micro-batches. Returns (loss, number of target tokens)."""
-        ids, targets = self.batches.next_batch()
+        ids, targets = next(self.batches)
         counted = int((targets >= 0).sum())
         if not counted:
             raise TrainingError(f"step {self.step}: the batch holds no target tokens")
@@ -252,7 +252,10 @@ class Trainer:
             raise FormatError("checkpoint", where, None, f"the state is incomplete ({exc})") from None
         checkpoint.copy_into({n: p.data for n, p in self.parameters.items()}, saved.weights, saved.path)
         checkpoint.copy_into(self.optimizer.state(), saved.moments, saved.path)
-        self.batches.load_state_dict(data)
+        try:
+            self.batches.load_state_dict(data)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise TrainingError(f"the checkpoint does not fit this data: {exc}") from None
         self.schedule, self.step = schedule, saved.step
 
 

@@ -109,7 +109,7 @@ def test_minutes_become_steps_once(tmp_path):
 def test_evaluation_samples_and_curve(tmp_path):
     samples = []
     model = Decoder(SPEC, seed=3)
-    held_out = [CountingBatches(seed=99).next_batch()]
+    held_out = [next(CountingBatches(seed=99))]
 
     def evaluate():
         return score_batches(lambda i, t: model.loss(i, t).item(), held_out, np.ones(32, np.int64))
@@ -183,8 +183,8 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(tmp_path):
 
 def test_a_batch_without_targets_is_an_error(tmp_path):
     class Empty(CountingBatches):
-        def next_batch(self):
-            ids, targets = super().next_batch()
+        def __next__(self):
+            ids, targets = super().__next__()
             return ids, np.full_like(targets, -1)
 
     with pytest.raises(TrainingError, match="no target"):

@@ -21,7 +21,7 @@ class CountingBatches:
         self.rng = np.random.default_rng(seed)
         self.shape = (batch, context + 1)
 
-    def next_batch(self):
+    def __next__(self):
         start = self.rng.integers(0, 32, (self.shape[0], 1))
         rows = ((start + np.arange(self.shape[1])) % 32).astype(np.int32)
         targets = rows[:, 1:].copy()

@@ -1,0 +1,304 @@
+"""The commands that change or measure weights: corpus, pretrain, eval, export.
+
+`commands` maps a name to main(argv) -> exit code; heavy modules are imported inside, so that --help is quick.
+Errors are one line on standard error and an exit code that is not 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def _parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"hearth {name}",
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _command(name: str, run: Callable[[Sequence[str]], int]) -> Callable[[Sequence[str] | None], int]:
+    """One clear line for what a user can cause; a traceback with HEARTH_TRACEBACK=1."""
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        try:
+            return run(sys.argv[1:] if argv is None else argv)
+        except KeyboardInterrupt:
+            print(f"hearth {name}: interrupted", file=sys.stderr)
+            return 130
+        except Exception as error:
+            if os.environ.get("HEARTH_TRACEBACK"):
+                raise
+            text = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, FileNotFoundError) and error.filename:
+                text = f"no such file: {error.filename}"
+            elif isinstance(error, (KeyError, AttributeError, IndexError, AssertionError)):
+                text = f"internal error ({type(error).__name__}: {text}); HEARTH_TRACEBACK=1 shows where"
+            print(f"hearth {name}: {text}", file=sys.stderr)
+            return 1
+
+    return main
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive integer")
+    return value
+
+
+def _default_corpus() -> Path:
+    from .pretrain import cache_folder
+
+    return cache_folder() / "corpus"
+
+
+@contextlib.contextmanager
+def _bar(title: str):
+    """progress(done, total, what) on a terminal; silent elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total, what="": bar.update(task, completed=done, total=total)
+
+
+# ---- corpus --------------------------------------------------------------------------------------------------------
+
+
+def _corpus(argv: Sequence[str]) -> int:
+    p = _parser(
+        "corpus build",
+        "Collect Python sources, clean and deduplicate them, split them, and train a tokenizer on them.\n"
+        "Without --from: the standard libraries found on this machine.",
+        "hearth corpus build --vocab-size 4096",
+    )
+    p.add_argument("action", choices=["build"])
+    p.add_argument(
+        "--from",
+        dest="folders",
+        action="append",
+        metavar="FOLDER",
+        help="sources instead of the standard library; repeatable",
+    )
+    p.add_argument("--licence", default="unknown", help="licence of the --from folders, for the manifest")
+    p.add_argument("--out", metavar="DIR", help="corpus folder (default: in the user's cache)")
+    p.add_argument("--vocab-size", type=_count, default=4096, help="entries of the tokenizer (default 4096)")
+    p.add_argument("--no-tests", action="store_true", help="leave out test files")
+    p.add_argument("--exclude-code-of", metavar="FILE", help="leave out files that share code with this evaluation set")
+    a = p.parse_args(argv)
+    from runtime.text import train_bpe
+
+    from .data.corpus import build_corpus, load_corpus
+    from .data.sources import Source
+
+    origins = None
+    if a.folders:
+        for folder in a.folders:
+            if not Path(folder).is_dir():
+                raise NotADirectoryError(f"{folder} is not a folder")
+        origins = [Source(Path(f).resolve().name, Path(f).resolve(), licence=a.licence) for f in a.folders]
+    out = Path(a.out) if a.out else _default_corpus()
+    with _bar("reading") as progress:
+        manifest = build_corpus(
+            out, include_tests=not a.no_tests, progress=progress, origins=origins, exclude_file=a.exclude_code_of
+        )
+    corpus = load_corpus(out)
+    with _bar("tokenizer") as progress:
+        tokenizer = train_bpe((d.text for d in corpus.documents("train")), a.vocab_size, progress=progress)
+    tokenizer.save(out / "tokenizer.json")
+    for name, split in manifest.summary["splits"].items():
+        print(f"{name:6} {split['files']:6} files {split['bytes'] / 1e6:8.2f} MB {split['chat_documents']:6} chats")
+    print(f"tokenizer {tokenizer.vocab_size} entries; manifest {manifest.sha256[:16]}; in {out}")
+    return 0
+
+
+# ---- pretrain ------------------------------------------------------------------------------------------------------
+
+
+def _pretrain(argv: Sequence[str]) -> int:
+    p = _parser(
+        "pretrain",
+        "Train a model from random weights. A run that was stopped, however, goes on with --resume.",
+        "hearth pretrain --recipe first --minutes 30",
+    )
+    p.add_argument("--recipe", required=True, metavar="R", help="bundled recipe by name, or a .toml file")
+    horizon = p.add_mutually_exclusive_group()
+    horizon.add_argument("--minutes", type=_positive, help="train for about so long, whatever the recipe says")
+    horizon.add_argument("--steps", type=_count, help="train for so many steps")
+    p.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    p.add_argument("--corpus", metavar="DIR", help="corpus folder (default: in the user's cache)")
+    p.add_argument("--out", metavar="DIR", help="run folder (default: in the user's cache, by the recipe's name)")
+    p.add_argument("--threads", type=_count, help="threads (default: the cores that may be used)")
+    a = p.parse_args(argv)
+    if a.threads:
+        os.environ["HEARTH_THREADS"] = str(a.threads)  # read when the kernels are first imported, below
+    from .memory import keep_large_blocks
+    from .pretrain import cache_folder, prepare
+    from .progress import ProgressListener
+    from .recipe import load_recipe
+
+    recipe = load_recipe(a.recipe, a.minutes, a.steps)
+    out = Path(a.out) if a.out else cache_folder() / "runs" / recipe.name
+    keep_large_blocks()
+    with ProgressListener() as listener:
+        trainer = prepare(recipe, a.corpus or _default_corpus(), out, listener)
+        score = trainer.run(resume=a.resume)
+    print(
+        f"trained {trainer.step} steps, {trainer.tokens:,} tokens in {trainer.seconds / 60:.1f} minutes; run in {out}"
+    )
+    if score:
+        print(f"validation: {score.loss:.4f} nats per token, {score.bits_per_byte:.4f} bits per byte")
+    return 0
+
+
+# ---- eval and export -----------------------------------------------------------------------------------------------
+
+
+def evaluate_model(model, texts: Sequence[str], progress=None) -> dict:
+    """Results of `finetune.evaluate.Evaluation` for a loaded model on texts. Raises ValueError without any text."""
+    from .evaluate import Evaluation
+
+    tokenizer = model.tokenizer
+    if tokenizer is None:
+        raise ValueError("the model has no tokenizer: it cannot be evaluated on text")
+    special = set(tokenizer.special.values())
+    tokens = [b"" if i in special else tokenizer.token_bytes(i) for i in range(tokenizer.vocab_size)]
+    start = tokenizer.special.get("<|endoftext|>", model.config.get("bos_token_id"))
+    evaluation = Evaluation(
+        model.logits, tokens, model.spec.max_context, start=start if isinstance(start, int) else None
+    )
+    for n, text in enumerate(texts):
+        if progress:
+            progress(n, len(texts))
+        evaluation.add(tokenizer.encode(text))
+    return evaluation.results()
+
+
+def _texts(on: str, corpus: str | None, max_bytes: int) -> list[str]:
+    """Documents of a split, or Python files of a path, in a fixed random order until max_bytes."""
+    import numpy as np
+
+    if on in ("train", "val", "test"):
+        from .data.corpus import load_corpus
+
+        found = [d.text for d in load_corpus(corpus or _default_corpus()).documents(on)]
+    else:
+        path = Path(on)
+        if not path.exists():
+            raise FileNotFoundError(f"--on {on}: neither a split (train, val, test) nor a file or folder")
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        found = [f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file()]
+    out, size = [], 0
+    for i in np.random.default_rng(0).permutation(len(found)):
+        if size >= max_bytes:
+            break
+        out.append(found[i][: max_bytes - size])
+        size += len(out[-1].encode())
+    if not any(text.strip() for text in out):
+        raise ValueError(f"--on {on}: there is no Python text")
+    return out
+
+
+def _eval(argv: Sequence[str]) -> int:
+    p = _parser(
+        "eval",
+        "Measure a model on code: bits per byte, perplexity, top-1, exact match of line ends (95 % intervals).",
+        "hearth eval default --on val",
+    )
+    p.add_argument("model", metavar="MODEL", help="model folder, installed name, or 'default'")
+    p.add_argument(
+        "--on", required=True, metavar="SET|PATH", help="val, test or train of the corpus; or a file or folder"
+    )
+    p.add_argument("--corpus", metavar="DIR", help="corpus folder (default: in the user's cache)")
+    p.add_argument("--max-bytes", type=_count, default=200_000, help="at most so much text (default 200000)")
+    p.add_argument("--json", action="store_true", help="print JSON")
+    a = p.parse_args(argv)
+    import runtime
+
+    model = runtime.load_model(a.model)
+    texts = _texts(a.on, a.corpus, a.max_bytes)
+    with _bar("evaluating") as progress:
+        results = evaluate_model(model, texts, progress)
+    if a.json:
+        print(json.dumps({"model": a.model, "set": a.on, "results": results}, indent=1))
+        return 0
+    _print_table(results)
+    return 0
+
+
+def _print_table(results: dict) -> None:
+    from .export import table
+
+    for name, value, low, high, n in table(results):
+        print(f"{name:32} {value:>9}   [{low}, {high}]   n = {n}")
+
+
+def _export(argv: Sequence[str]) -> int:
+    p = _parser(
+        "export",
+        "Write the newest checkpoint of a run as a model folder: config.json, model.safetensors, tokenizer.json, card.",
+        "hearth export --run ~/.cache/codehearth/runs/first --out my-model",
+    )
+    p.add_argument(
+        "--run", metavar="DIR", help="run folder (default: the run of the recipe 'first' in the user's cache)"
+    )
+    p.add_argument("--out", required=True, metavar="DIR", help="model folder to write")
+    p.add_argument("--step", type=_count, help="this checkpoint instead of the newest")
+    p.add_argument("--corpus", metavar="DIR", help="corpus folder for the evaluation (default: in the user's cache)")
+    p.add_argument("--max-bytes", type=_count, default=200_000, help="text for the evaluation (default 200000)")
+    p.add_argument("--no-eval", action="store_true", help="leave the evaluation out of the card")
+    a = p.parse_args(argv)
+    import runtime
+
+    from .export import export, write_card
+    from .pretrain import cache_folder
+
+    facts = export(a.run or cache_folder() / "runs" / "first", a.out, a.step)
+    results, texts = None, []
+    if not a.no_eval:
+        texts = _texts("val", a.corpus, a.max_bytes)
+        with _bar("evaluating") as progress:
+            results = evaluate_model(runtime.load_model(a.out), texts, progress)
+        _print_table(results)
+    size = sum(len(t.encode()) for t in texts)
+    write_card(a.out, facts, results, f"{len(texts)} validation files, {size / 1e6:.2f} MB")
+    print(f"model of step {facts['state']['step']} written to {a.out}")
+    return 0
+
+
+commands: dict[str, Callable[[Sequence[str] | None], int]] = {
+    "corpus": _command("corpus", _corpus),
+    "pretrain": _command("pretrain", _pretrain),
+    "eval": _command("eval", _eval),
+    "export": _command("export", _export),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """python -m finetune.cli COMMAND ..., for a checkout without the console script."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv or argv[0] not in commands:
+        print(f"usage: python -m finetune.cli {{{','.join(commands)}}} ...", file=sys.stderr)
+        return 0 if argv[:1] in (["-h"], ["--help"]) else 2
+    return commands[argv[0]](argv[1:])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,127 @@
+"""Puts a pre-training run together: corpus + tokenizer + recipe -> Trainer, and the files that the run folder keeps.
+
+RUN/run.json         recipe, corpus summary, tokenizer hash (what export and the card need)
+RUN/tokenizer.json   the tokenizer of the run
+RUN/samples.txt      what the model continues, now and then
+RUN/{checkpoints/, metrics.jsonl, curve.png}   see trainer.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from runtime.files.atomic import atomic_write_bytes, atomic_write_text
+from runtime.generate import make_sampler
+from runtime.models.decoder import Decoder
+from runtime.text import load_tokenizer
+
+from .data.corpus import Corpus, load_corpus
+from .data.packing import Batcher, windows
+from .evaluate import TokenScore, score_batches, token_lengths
+from .recipe import Recipe
+from .trainer import Listener, Trainer, TrainingError
+
+_VAL_CHARACTERS = 8000  # of each validation file, so that many files are seen
+_PROMPTS = ("def read_json(path):\n    ", "class Stack:\n    def __init__(self", "import os\nimport sys\n\ndef main(")
+_SAMPLE_TOKENS = 48
+
+
+def cache_folder() -> Path:
+    """Where corpora and runs live unless told otherwise."""
+    return Path(platformdirs.user_cache_dir("codehearth"))
+
+
+def prepare(
+    recipe: Recipe,
+    corpus_folder: str | os.PathLike,
+    out: str | os.PathLike,
+    listener: Listener | None = None,
+) -> Trainer:
+    """A Trainer ready to run(). Raises TrainingError, FormatError, FileNotFoundError with a sentence for the user."""
+    corpus = load_corpus(corpus_folder)
+    tokenizer_path = Path(corpus_folder) / "tokenizer.json"
+    if not tokenizer_path.is_file():
+        raise TrainingError(f"{tokenizer_path} is missing: build the corpus again with `hearth corpus build`")
+    tokenizer = load_tokenizer(tokenizer_path)
+    if tokenizer.vocab_size != recipe.model.vocab_size:
+        raise TrainingError(
+            f"the tokenizer has {tokenizer.vocab_size} entries, the recipe's model {recipe.model.vocab_size}"
+        )
+    documents = [d.text for d in corpus.documents("train")]
+    if not documents:
+        raise TrainingError(f"the corpus in {corpus_folder} has no training documents")
+    data = recipe.data
+    chat = corpus.chat("train") if data.chat_rate else []
+    batches = Batcher(
+        documents, tokenizer, data.batch, data.context, recipe.seed, data.fim, chat=chat, chat_rate=data.chat_rate
+    )
+    model = Decoder(recipe.model, seed=recipe.seed)
+    out = Path(out)
+    facts = {"tokenizer": tokenizer.sha256, "corpus": corpus.sha256, "seed": recipe.seed}
+    facts |= {"model": asdict(recipe.model), "data settings": asdict(data)}
+    trainer = Trainer(
+        model,
+        batches,
+        recipe.train,
+        out,
+        evaluate=validation(model, corpus, tokenizer, recipe),
+        sample=sampler(model, tokenizer, out / "samples.txt", listener or Listener()),
+        listener=listener,
+        facts=facts,
+    )
+    run = {"recipe": recipe.to_dict(), "corpus": corpus.manifest.summary, "tokenizer_sha256": tokenizer.sha256}
+    if not trainer.checkpoints.exists():
+        atomic_write_text(out / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
+        atomic_write_bytes(out / "tokenizer.json", tokenizer_path.read_bytes())
+    return trainer
+
+
+def validation(model, corpus: Corpus, tokenizer, recipe: Recipe):
+    """() -> TokenScore on the beginnings of validation files, the same rows every time; None without such files."""
+    texts = [d.text[:_VAL_CHARACTERS] for d in corpus.documents("val")]
+    if not texts:
+        return None
+    order = np.random.default_rng(0).permutation(len(texts))
+    rows = recipe.train.micro_batch or recipe.data.batch
+    fixed = [
+        (ids, targets)
+        for ids, targets, _ in windows(
+            [texts[i] for i in order], tokenizer, rows, recipe.data.context, max_windows=recipe.eval_rows
+        )
+    ]
+    lengths = token_lengths(tokenizer)
+
+    def evaluate() -> TokenScore:
+        return score_batches(lambda ids, targets: model.loss(ids, targets).item(), fixed, lengths)
+
+    return evaluate
+
+
+def sampler(model, tokenizer, path: Path, listener: Listener):
+    """(step) -> None: greedy continuations of fixed prompts, appended to `path`; the first one is also shown."""
+    draw = make_sampler()
+    end = tokenizer.special["<|endoftext|>"]
+
+    def sample(step: int) -> None:
+        texts = []
+        for prompt in _PROMPTS:
+            ids = [end, *tokenizer.encode(prompt)]
+            for _ in range(min(_SAMPLE_TOKENS, model.spec.max_context - len(ids))):
+                scores = model.logits(np.array([ids], np.int32)).data[0, -1]
+                ids.append(draw(scores)[0])
+                if ids[-1] == end:
+                    break
+            texts.append(tokenizer.decode(ids[1:], skip_special=True))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as file:
+            for text in texts:
+                file.write(f"---- step {step}\n{text}\n")
+        listener.note(f"step {step} continues:\n{texts[0]}")
+
+    return sample
