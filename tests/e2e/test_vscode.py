@@ -1,4 +1,4 @@
-"""A real VS Code with the built extension and the real server: ghost text, chat, and what is seen when the server fails.
+"""A real VS Code with the built extension and the real server: ghost text, chat, and a server that cannot start.
 
 Each test runs one node script of this folder, which starts code-server and a headless Chromium with an empty profile
 and reports named checks. Where the kernel allows it, all of it runs in a network that has nothing but loopback.

@@ -9,7 +9,7 @@ let server: Server | undefined;
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const status = new StatusItem();
-  const running = (server = new Server(context.globalStorageUri.fsPath));
+  const running = (server = new Server(context.globalStorageUri.fsPath, contributedCommands(context)));
   const chat = new ChatView(context.extensionUri, () => running.running());
   context.subscriptions.push(
     running,
@@ -42,6 +42,11 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 
 export async function deactivate(): Promise<void> {
   await server?.stop();
+}
+
+function contributedCommands(context: vscode.ExtensionContext): string[] {
+  const manifest = context.extension.packageJSON as { contributes: { commands: { command: string }[] } };
+  return manifest.contributes.commands.map(({ command }) => command);
 }
 
 /** Writes the setting where it is already set, so that the switch always has an effect. */

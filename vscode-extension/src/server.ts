@@ -10,13 +10,14 @@ import {
   LanguageClientOptions,
   RevealOutputChannelOn,
   State,
+  StaticFeature,
 } from 'vscode-languageclient/node';
 import { installServer } from './install';
 import { findServer, readInstallRecord, ServerProgram } from './interpreter';
 import { STATUS, StatusParams } from './protocol';
 
 // Changes of these need a new process (or a new document selector); the server follows all others while it runs.
-const RESTARTING_SETTINGS = ['interpreter', 'model', 'threads', 'languages'];
+const RESTARTING_SETTINGS = ['interpreter', 'languages'];
 const MAX_CRASHES = 3;
 const CRASH_WINDOW_MS = 180_000;
 
@@ -33,7 +34,10 @@ export class Server implements vscode.Disposable {
   /** A new client, before it is started: the place to register handlers. */
   readonly onClient = this.clientEmitter.event;
 
-  constructor(private readonly storage: string) {
+  constructor(
+    private readonly storage: string,
+    private readonly ownCommands: readonly string[],
+  ) {
     this.settingsListener = vscode.workspace.onDidChangeConfiguration((event) => {
       if (RESTARTING_SETTINGS.some((name) => event.affectsConfiguration(`codehearth.${name}`))) {
         void this.restart();
@@ -97,7 +101,6 @@ export class Server implements vscode.Disposable {
       documentSelector: documentSelector(settings.get<string[]>('languages', ['python'])),
       outputChannel: this.log,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
-      synchronize: { configurationSection: 'codehearth' },
       initializationOptions: plain(settings),
       initializationFailedHandler: () => false,
       errorHandler: this.crashHandler(),
@@ -113,6 +116,7 @@ export class Server implements vscode.Disposable {
       },
       options,
     );
+    client.registerFeature(withoutOwnCommands(this.ownCommands));
     client.onNotification(STATUS, (status: StatusParams) => this.statusEmitter.fire(status));
     client.onDidChangeState(({ newState }) => {
       if (newState === State.Stopped && this.client === client) {
@@ -199,6 +203,24 @@ export class Server implements vscode.Disposable {
 
 export async function openSettings(name = ''): Promise<void> {
   await vscode.commands.executeCommand('workbench.action.openSettings', `codehearth.${name}`);
+}
+
+/**
+ * vscode-languageclient registers every command that the server announces, and VS Code refuses a name that is taken:
+ * the names that the extension itself contributes are left out.
+ */
+function withoutOwnCommands(own: readonly string[]): StaticFeature {
+  return {
+    fillClientCapabilities: () => {},
+    preInitialize: ({ executeCommandProvider }) => {
+      if (executeCommandProvider) {
+        executeCommandProvider.commands = executeCommandProvider.commands.filter((name) => !own.includes(name));
+      }
+    },
+    initialize: () => {},
+    getState: () => ({ kind: 'static' }),
+    clear: () => {},
+  };
 }
 
 function documentSelector(languages: string[]): LanguageClientOptions['documentSelector'] {
