@@ -1,8 +1,8 @@
 """`hearth vscode`: installs the VS Code extension into an editor and notes which Python shall run the server.
 
 The extension is built with npm from the folder `vscode-extension` of the checkout that this installation was made
-from, or given as a built file (`--vsix`). Changes no settings of the editor: the interpreter stands in a small JSON file
-of the user's state folder, which the extension reads as its default.
+from, or given as a built file (`--vsix`). Changes no settings of the editor: the interpreter stands in a small JSON
+file of the user's state folder, which the extension reads as its default.
 """
 
 import argparse
