@@ -12,7 +12,7 @@ import os
 
 from . import _native
 from ._native import *  # noqa: F403
-from ._native import _select  # noqa: F401
+from ._native import _select
 
 
 def _default_threads():

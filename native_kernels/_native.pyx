@@ -218,8 +218,8 @@ cdef int _heads(object a, str name, bint write, Arr *r) except -1:
     cdef int64_t width = r.shape[2] * r.shape[3]
     if not _is_contiguous(r, 2):
         raise ValueError(f"{name}: shape {a.shape} with strides {a.strides}: a row of heads must be contiguous")
-    if r.shape[1] <= 1 or r.n == 0:
-        r.stride[1] = width
+    if r.shape[1] <= 1 or r.n == 0:  # one row per batch: the batches are the rows
+        r.stride[1] = r.stride[0] if r.shape[0] > 1 and r.n else width
     if r.shape[0] <= 1 or r.n == 0:
         r.stride[0] = r.shape[1] * r.stride[1]
     if r.n and (r.stride[1] < width or r.stride[0] < (r.shape[1] - 1) * r.stride[1] + width):
@@ -248,7 +248,7 @@ cdef int _apart(Arr *x, str xname, Arr *y, str yname, int64_t xrow, int64_t yrow
     ey = _extent(y) * 4
     if x.p + ex <= y.p or y.p + ey <= x.p:
         return 0
-    if xrow > 0 and xrow == yrow:
+    if xrow > 0 and xrow == yrow and (x.nd < 4 or (x.stride[0] % xrow == 0 and y.stride[0] % xrow == 0)):
         d = (y.p - x.p) % (xrow * 4)
         if d < 0:
             d += xrow * 4

@@ -3,7 +3,8 @@ kernels compute; tests compare every kernel with it on every instruction set.
 
 Knows no threads, no tiles, no strides. Computes in float64 and returns float32 where the kernel does, unless the
 input is float64 already: then everything stays float64, which makes it fit for finite differences.
-Shapes: B batch, T query rows, S key rows, H heads, KH key heads, D head or model dimension, F feed-forward, V vocabulary.
+Shapes: B batch, T query rows, S key rows, H heads, KH key heads, D head or model dimension, F feed-forward width,
+V vocabulary.
 """
 
 import numpy as np
@@ -42,7 +43,7 @@ def gemm(a, b, out=None, trans_a=False, trans_b=False, bias=None, residual=None,
 
 
 def q8_0_quantize(w):
-    """w (N, K) -> uint8 (N, K / 32 * 34). A block is {f16 scale, 32 int8}: scale = max|w| / 127, int8 = round(w / scale).
+    """w (N, K) -> uint8 (N, K / 32 * 34). A block: f16 scale = max|w| / 127, 32 int8 = round(w / scale).
 
     As in ggml, the int8 are found with the float32 scale, before it is rounded to float16, and halves round away from
     zero.
@@ -136,7 +137,7 @@ def rmsnorm(x, weight, eps, out=None):
 
 
 def rmsnorm_backward(dout, x, weight, rstd, dweight, out=None):
-    """With n = x * rstd: dweight = sum over rows of dout * n, and dx = rstd * (dout * weight - n * mean(dout * weight * n))."""
+    """dweight = sum of dout * n over rows, n = x * rstd; dx = rstd * (gw - n * mean(gw * n)), gw = dout * weight."""
     r = rstd.astype(np.float64).reshape((*x.shape[:-1], 1))
     n = x * r
     g = dout.astype(np.float64)
@@ -175,7 +176,7 @@ def _scores(q, k, scale, causal):
 
 
 def attention(q, k, v, scale, causal=True, out=None, need_lse=True):
-    """softmax(q k^T * scale) v for each head -> (out (B, T, H, D), lse (B, H, T) = log sum exp of the scaled scores)."""
+    """softmax(q k^T * scale) v for each head -> (out (B, T, H, D), lse (B, H, T) = log sum exp of the scores)."""
     scores = _scores(q, k, scale, causal)
     top = scores.max(axis=-1, keepdims=True)
     lse = top + np.log(np.exp(scores - top).sum(axis=-1, keepdims=True))
@@ -187,7 +188,8 @@ def attention(q, k, v, scale, causal=True, out=None, need_lse=True):
 def attention_backward(dout, q, k, v, out, lse, scale, causal=True, dq=None, dk=None, dv=None):
     """Gradients of attention, the probabilities recomputed from lse as the kernel does it.
 
-    dp = dout v^T; ds = p * (dp - delta), delta = sum(dout * out); dq = ds k * scale; dk = ds^T q * scale; dv = p^T dout.
+    dp = dout v^T; ds = p * (dp - delta), delta = sum(dout * out); dq = ds k * scale; dk = ds^T q * scale;
+    dv = p^T dout.
     Heads that share a key head add up. Dao 2023 (FlashAttention-2), algorithm 2.
     """
     B, S, KH, D = k.shape
