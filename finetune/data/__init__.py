@@ -1,1 +1,2 @@
-"""Training data: source files, corpus with manifest and split, token shards, fill-in-the-middle, chat documents, batches."""
+"""Training data: source files, corpus with manifest and split, token shards, fill-in-the-middle, chat documents,
+batches."""

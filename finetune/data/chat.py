@@ -82,9 +82,11 @@ def _without_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list
 
 
 def chat_ids(document: ChatDocument, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
-    """Ids int32 (n,) of the exchange and, bool (n,), which of them the model is trained to say (the answer and its end).
+    """Ids int32 (n,) of the exchange and, bool (n,), which of them the model is trained to say (the answer and its
+    end).
 
-    Markers are ids, the rest is plain text: a marker spelled out in code stays text. Raises KeyError without ChatML tokens.
+    Markers are ids, the rest is plain text: a marker spelled out in code stays text. Raises KeyError without ChatML
+    tokens.
     """
     start, end = tokenizer.special["<|im_start|>"], tokenizer.special["<|im_end|>"]
     plain = tokenizer.encode_array
@@ -98,7 +100,8 @@ def chat_ids(document: ChatDocument, tokenizer: Tokenizer) -> tuple[np.ndarray, 
 
 def to_jsonl(documents: Iterable[ChatDocument]) -> bytes:
     return "".join(
-        json.dumps({"kind": d.kind, "user": d.user, "assistant": d.assistant}, ensure_ascii=False) + "\n" for d in documents
+        json.dumps({"kind": d.kind, "user": d.user, "assistant": d.assistant}, ensure_ascii=False) + "\n"
+        for d in documents
     ).encode()
 
 

@@ -1,8 +1,9 @@
-"""The corpus: one folder with the text of every split, a manifest that accounts for every file, and the chat documents.
+"""The corpus: one folder with the text of every split, a manifest that accounts for every file, and the chat
+documents.
 
-    manifest.jsonl   one JSON line per file: path, sha256, bytes, split, start (byte offset in the split's text), licence
-    summary.json     counts, what was left out and why, sources, hash of the manifest, sha256 of each text file
-    {train,val,test}.txt, chat-{train,val,test}.jsonl
+    manifest.jsonl   one JSON line per file: path, sha256, bytes, split, start (byte offset in the split's text),
+    licence summary.json     counts, what was left out and why, sources, hash of the manifest, sha256 of each text
+    file {train,val,test}.txt, chat-{train,val,test}.jsonl
 
 Reproducible: the same source files give the same bytes. Knows nothing about tokens (`shards.py`, `packing.py`).
 """
@@ -86,7 +87,8 @@ class Corpus:
 
 
 def split_key(path: str) -> str:
-    """What decides a file's split: its module name, so that all versions of a file, wherever they moved, stay together."""
+    """What decides a file's split: its module name, so that all versions of a file, wherever they moved, stay
+    together."""
     parts = path.split("/")
     stem = parts[-1].removesuffix(".py")
     if stem in ("__init__", "__main__") and len(parts) > 1:

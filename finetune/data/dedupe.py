@@ -1,4 +1,5 @@
-"""Exact and near duplicates: sha256 of the text, and MinHash (Broder 1997) over pairs of consecutive lines with banding.
+"""Exact and near duplicates: sha256 of the text, and MinHash (Broder 1997) over pairs of consecutive lines with
+banding.
 
 The first file that comes stays, so feed the newest version first. Knows nothing about files or splits.
 """

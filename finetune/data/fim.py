@@ -1,8 +1,8 @@
 """Fill-in-the-middle holes (Bavarian et al. 2022), one per piece of text, as character positions and as ids.
 
-Kinds of holes: a random span of characters (the model must see broken sub-tokens at all three borders), the rest of a line,
-one whole line, a few whole lines. Half are written suffix first (SPM), half prefix first (PSM). Everything is a function of
-the random state handed in. Knows nothing about documents or batches (`packing.py`).
+Kinds of holes: a random span of characters (the model must see broken sub-tokens at all three borders), the rest of
+a line, one whole line, a few whole lines. Half are written suffix first (SPM), half prefix first (PSM). Everything
+is a function of the random state handed in. Knows nothing about documents or batches (`packing.py`).
 """
 
 import random
@@ -17,7 +17,8 @@ MAX_BLOCK = 12  # lines of the longest whole-line hole
 
 @dataclass(frozen=True)
 class FimSettings:
-    """rate: share of pieces with a hole; the weights say how often a hole is of each kind; spm: share written suffix first."""
+    """rate: share of pieces with a hole; the weights say how often a hole is of each kind; spm: share written
+    suffix first."""
 
     rate: float = 0.5
     span: float = 0.4
@@ -38,7 +39,8 @@ class FimSettings:
 
 
 def choose_hole(text: str, settings: FimSettings, rng: random.Random) -> tuple[int, int]:
-    """(start, end) of the hole, 0 <= start <= end <= len(text), so that text[:start], [start:end], [end:] are the three parts."""
+    """(start, end) of the hole, 0 <= start <= end <= len(text), so that text[:start], [start:end], [end:] are the
+    three parts."""
     kind = rng.random() * settings.weights_sum
     if kind < settings.span or not text:
         a, b = rng.randint(0, len(text)), rng.randint(0, len(text))
@@ -62,11 +64,16 @@ def choose_hole(text: str, settings: FimSettings, rng: random.Random) -> tuple[i
     return start, max(start, end)
 
 
-def fim_ids(text: str, tokenizer: Tokenizer, markers: FimFormat, settings: FimSettings, rng: random.Random) -> np.ndarray:
-    """Ids int32 of the piece with one hole, ended by the end-of-text token. Parts are encoded apart, as at inference."""
+def fim_ids(
+    text: str, tokenizer: Tokenizer, markers: FimFormat, settings: FimSettings, rng: random.Random
+) -> np.ndarray:
+    """Ids int32 of the piece with one hole, ended by the end-of-text token. Parts are encoded apart, as at
+    inference."""
     start, end = choose_hole(text, settings, rng)
     prefix, middle, suffix = (tokenizer.encode_array(part) for part in (text[:start], text[start:end], text[end:]))
-    pre, suf, mid, eot = (np.array([i], np.int32) for i in (markers.prefix, markers.suffix, markers.middle, markers.end))
+    pre, suf, mid, eot = (
+        np.array([i], np.int32) for i in (markers.prefix, markers.suffix, markers.middle, markers.end)
+    )
     if rng.random() < settings.spm:
         return np.concatenate([pre, suf, suffix, mid, prefix, middle, eot])
     return np.concatenate([pre, prefix, suf, suffix, mid, middle, eot])

@@ -1,9 +1,11 @@
-"""Batches for training: rows of T + 1 ids packed from shuffled documents, with fill-in-the-middle holes and chat documents.
+"""Batches for training: rows of T + 1 ids packed from shuffled documents, with fill-in-the-middle holes and chat
+documents.
 
-A row is filled piece by piece. A piece is what is left of the current document, or as many of its lines as still fit, so that a
-hole and its context always stand in one row; a piece without a hole simply runs to the end of the row. Nothing is padded.
-Every random choice is a function of (seed, epoch, place), so the state is a few integers and a batcher that resumes
-continues bit for bit. Knows nothing about models; `targets` is -1 where no loss is wanted (questions of chat documents).
+A row is filled piece by piece. A piece is what is left of the current document, or as many of its lines as still
+fit, so that a hole and its context always stand in one row; a piece without a hole simply runs to the end of the
+row. Nothing is padded. Every random choice is a function of (seed, epoch, place), so the state is a few integers
+and a batcher that resumes continues bit for bit. Knows nothing about models; `targets` is -1 where no loss is
+wanted (questions of chat documents).
 """
 
 import queue
@@ -33,7 +35,8 @@ class _Document:
         self.tokens = np.searchsorted(ends, self.lines, side="right")  # whole tokens before each line start
 
     def fit(self, line: int, room: int) -> int:
-        """The last line such that lines line..result have at most `room` tokens; `line` itself if not even one fits."""
+        """The last line such that lines line..result have at most `room` tokens; `line` itself if not even one
+        fits."""
         last = int(np.searchsorted(self.tokens, self.tokens[line] + room, side="right")) - 1
         return max(line, min(last, len(self.lines) - 1))
 
@@ -93,10 +96,17 @@ class Batcher:
 
     def state_dict(self) -> dict:
         """Small and JSON-able: where the batch after the last one handed out begins, and what it was made for."""
-        return {**self._state, "seed": self.seed, "batch": self.batch, "length": self.length, "documents": len(self.documents)}
+        return {
+            **self._state,
+            "seed": self.seed,
+            "batch": self.batch,
+            "length": self.length,
+            "documents": len(self.documents),
+        }
 
     def load_state_dict(self, state: dict) -> None:
-        """Continue where state_dict() was taken. Raises ValueError when seed, sizes or the number of documents differ."""
+        """Continue where state_dict() was taken. Raises ValueError when seed, sizes or the number of documents
+        differ."""
         for key in ("seed", "batch", "length", "documents"):
             mine = len(self.documents) if key == "documents" else getattr(self, key)
             if state.get(key) != mine:
@@ -230,10 +240,12 @@ class Batcher:
 def windows(
     documents: Sequence[str], tokenizer: Tokenizer, batch: int, length: int, max_windows: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Left-to-right evaluation: (inputs, targets, bytes) with int32 (B, T) and the UTF-8 bytes that the targets spell.
+    """Left-to-right evaluation: (inputs, targets, bytes) with int32 (B, T) and the UTF-8 bytes that the targets
+    spell.
 
-    Windows are disjoint and never cross a document; a window's first id is the one before it (<|endoftext|> at the start of a
-    document); short ones are filled up with target -1. bits per byte = sum of losses / ln 2 / sum of bytes, all targets counted.
+    Windows are disjoint and never cross a document; a window's first id is the one before it (<|endoftext|> at the
+    start of a document); short ones are filled up with target -1. bits per byte = sum of losses / ln 2 / sum of
+    bytes, all targets counted.
     """
     if not documents:
         raise ValueError("no documents to evaluate on")

@@ -1,4 +1,5 @@
-"""Tokenised shards: the ids of every split as .npy files with a checksum, the tokenizer's hash and the documents' bounds.
+"""Tokenised shards: the ids of every split as .npy files with a checksum, the tokenizer's hash and the documents'
+bounds.
 
     shards.json                       tokenizer and corpus hashes, per split: tokens, documents, bytes, sha256
     {train,val,test}.ids.npy          uint16 (uint32 beyond 65536 entries); each document ends with <|endoftext|>
@@ -28,7 +29,8 @@ END = "<|endoftext|>"
 
 @dataclass(frozen=True)
 class Shard:
-    """ids: (tokens,) of one split; docs: (documents + 1,) bounds; n_bytes: UTF-8 bytes of the text without markers."""
+    """ids: (tokens,) of one split; docs: (documents + 1,) bounds; n_bytes: UTF-8 bytes of the text without
+    markers."""
 
     ids: np.ndarray
     docs: np.ndarray
@@ -36,9 +38,13 @@ class Shard:
 
 
 def write_shards(
-    corpus: Corpus, tokenizer: Tokenizer, folder: str | os.PathLike, progress: Callable[[int, int, str], None] | None = None
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    folder: str | os.PathLike,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> dict:
-    """Encode every split into `folder`; gives the contents of shards.json. Raises ValueError for a vocabulary without <|endoftext|>."""
+    """Encode every split into `folder`; gives the contents of shards.json. Raises ValueError for a vocabulary
+    without <|endoftext|>."""
     if END not in tokenizer.special:
         raise ValueError(f"the tokenizer has no {END}; train one with finetune's special tokens")
     folder = Path(folder)
@@ -84,7 +90,9 @@ def load_shard(folder: str | os.PathLike, tokenizer: Tokenizer, split: str) -> S
         )
     entry = (summary.get("splits") or {}).get(split)
     if not isinstance(entry, dict) or type(entry.get("bytes")) is not int:
-        raise FormatError("shards", folder / "shards.json", None, f"has no entry for {split}; tokenise the corpus again")
+        raise FormatError(
+            "shards", folder / "shards.json", None, f"has no entry for {split}; tokenise the corpus again"
+        )
     ids, docs = (_array(folder / f"{split}.{key}.npy", entry.get(f"{key}_sha256")) for key in ("ids", "docs"))
     good = ids.ndim == 1 and docs.ndim == 1 and ids.dtype in (np.uint16, np.uint32) and docs.dtype == np.int64
     if not (good and len(docs) and docs[0] == 0 and docs[-1] == len(ids) and (np.diff(docs) > 0).all()):

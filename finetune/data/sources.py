@@ -1,7 +1,8 @@
 """Where training text comes from: standard libraries of installed interpreters, and the rules a file must pass.
 
-A source is a folder with a name and a licence; walking it gives (relative path, file). `normalise` and `reject_reason` are pure
-functions of one file's contents. Knows nothing about duplicates, splits or tokens (`dedupe.py`, `corpus.py`).
+A source is a folder with a name and a licence; walking it gives (relative path, file). `normalise` and
+`reject_reason` are pure functions of one file's contents. Knows nothing about duplicates, splits or tokens
+(`dedupe.py`, `corpus.py`).
 """
 
 import ast
@@ -46,7 +47,8 @@ _LITERAL_LINE = re.compile(
 
 @dataclass(frozen=True)
 class Source:
-    """name: what the manifest calls it, e.g. "cpython-3.11"; version: newest wins among near-duplicates; licence: SPDX id."""
+    """name: what the manifest calls it, e.g. "cpython-3.11"; version: newest wins among near-duplicates; licence:
+    SPDX id."""
 
     name: str
     root: Path
@@ -56,11 +58,14 @@ class Source:
 
 def running_stdlib() -> Source:
     """The standard library of the interpreter that runs us."""
-    return Source(f"cpython-{sys.version_info[0]}.{sys.version_info[1]}", Path(sysconfig.get_path("stdlib")), sys.version_info[:2])
+    return Source(
+        f"cpython-{sys.version_info[0]}.{sys.version_info[1]}", Path(sysconfig.get_path("stdlib")), sys.version_info[:2]
+    )
 
 
 def find_stdlibs() -> list[Source]:
-    """The running interpreter's library and those of CPython 3 versions installed beside it (pyenv layout), newest first."""
+    """The running interpreter's library and those of CPython 3 versions installed beside it (pyenv layout), newest
+    first."""
     found = {running_stdlib().version: running_stdlib()}
     beside = Path(sys.base_prefix).resolve().parent
     for folder in sorted(beside.glob("3.*/lib/python3.*")):
@@ -102,7 +107,8 @@ def walk(source: Source, include_tests: bool = True) -> Iterator[tuple[str, Path
 
 
 def normalise(data: bytes) -> str | None:
-    """Text with LF ends, no blanks at line ends, no byte order mark, one newline at the end; None if it is not UTF-8."""
+    """Text with LF ends, no blanks at line ends, no byte order mark, one newline at the end; None if it is not
+    UTF-8."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -1,4 +1,5 @@
-"""Text to token ids and back: byte-level BPE, its training, its file format, streaming and fill-in-the-middle formats."""
+"""Text to token ids and back: byte-level BPE, its training, its file format, streaming and fill-in-the-middle
+formats."""
 
 from runtime.text.bpe import Tokenizer
 from runtime.text.fim import FimFormat

@@ -1,8 +1,9 @@
 """Tokenizer: byte-level BPE (Sennrich et al. 2016, byte alphabet of GPT-2) behind encode and decode.
 
-Text becomes UTF-8 bytes, so every text has ids and decode_bytes(encode(text)) is the text's bytes exactly (unless the file asks
-for Unicode normalisation). A lone surrogate, which is not text, is encoded as its three "surrogatepass" bytes and decodes to
-U+FFFD. Loops are in `_text.pyx`, the file format in `tokenizer_json.py`. Knows nothing about models or prompts.
+Text becomes UTF-8 bytes, so every text has ids and decode_bytes(encode(text)) is the text's bytes exactly (unless
+the file asks for Unicode normalisation). A lone surrogate, which is not text, is encoded as its three
+"surrogatepass" bytes and decodes to U+FFFD. Loops are in `_text.pyx`, the file format in `tokenizer_json.py`. Knows
+nothing about models or prompts.
 """
 
 import hashlib
@@ -24,7 +25,8 @@ MAX_TEXT = 1 << 30  # bytes per call: keeps every count of the merge loop inside
 class Tokenizer:
     """Encodes and decodes with one vocabulary. May be shared by threads.
 
-    vocab_size: entries with added tokens; special: literal -> id of every added token; sha256: hash of its tokenizer.json.
+    vocab_size: entries with added tokens; special: literal -> id of every added token; sha256: hash of its
+    tokenizer.json.
     """
 
     def __init__(self, spec: TokenizerSpec):
@@ -68,8 +70,8 @@ class Tokenizer:
         return np.frombuffer(body, dtype="<i4")
 
     def encode(self, text: str, add_special: bool = False, parse_special: bool = False) -> list[int]:
-        """Ids of a text. parse_special: text of added tokens becomes those tokens (longest first), else it is plain text,
-        so untrusted text cannot forge a marker. add_special: with the tokens that the file puts around a text.
+        """Ids of a text. parse_special: text of added tokens becomes those tokens (longest first), else it is plain
+        text, so untrusted text cannot forge a marker. add_special: with the tokens that the file puts around a text.
         Raises TypeError for anything but str, ValueError beyond 1 GiB."""
         return self.encode_array(text, add_special, parse_special).tolist()
 
@@ -92,7 +94,8 @@ class Tokenizer:
         return self._bytes[id]
 
     def decode_bytes(self, ids: Iterable[int], skip_special: bool = False) -> bytes:
-        """Exact bytes of the ids. Ids beyond the vocabulary (padding rows of a model's table) are left out; negative: ValueError."""
+        """Exact bytes of the ids. Ids beyond the vocabulary (padding rows of a model's table) are left out;
+        negative: ValueError."""
         table, size, skip = self._bytes, self.vocab_size, self.special_ids if skip_special else ()
         ids = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
         if ids and min(ids) < 0:
@@ -105,7 +108,8 @@ class Tokenizer:
 
     # ---------------------------------------------------------------- file
     def save(self, path: str | os.PathLike) -> None:
-        """Write tokenizer.json (a folder gets one inside), whole or not at all. `sha256` then is the hash of that file."""
+        """Write tokenizer.json (a folder gets one inside), whole or not at all. `sha256` then is the hash of that
+        file."""
         path = Path(path)
         if path.is_dir():
             path = path / "tokenizer.json"

@@ -1,14 +1,15 @@
-"""Fill-in-the-middle formats (Bavarian et al. 2022): which special tokens a vocabulary has and how a prompt is written with them.
+"""Fill-in-the-middle formats (Bavarian et al. 2022): which special tokens a vocabulary has and how a prompt is
+written with them.
 
-PSM: PRE prefix SUF suffix MID.  SPM: PRE SUF suffix MID prefix (the paper's "SPMv2": the middle continues the prefix directly).
-Works on ids only: what the prefix and the suffix should contain is not known here.
+PSM: PRE prefix SUF suffix MID.  SPM: PRE SUF suffix MID prefix (the paper's "SPMv2": the middle continues the
+prefix directly). Works on ids only: what the prefix and the suffix should contain is not known here.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _END = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "</s>", "<|end_of_text|>")
-# (family, prefix, suffix, middle, padding, separator of files, end of text): the first whose three markers are all there wins
+# family, prefix, suffix, middle, padding, separator of files, end of text: the first with all three markers wins
 _FAMILIES = (
     ("qwen", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|file_sep|>", "<|endoftext|>"),
     ("starcoder", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>", "<file_sep>", "<|endoftext|>"),
@@ -39,7 +40,14 @@ class FimFormat:
                 repo = special.get("<|repo_name|>", special.get("<repo_name>", special.get("<reponame>")))
                 ends = (special[e] for e in (end, *_END) if e in special)
                 return cls(
-                    family, special[pre], special[suf], special[mid], special.get(pad), special.get(sep), repo, next(ends, None)
+                    family,
+                    special[pre],
+                    special[suf],
+                    special[mid],
+                    special.get(pad),
+                    special.get(sep),
+                    repo,
+                    next(ends, None),
                 )
         return None
 
@@ -50,7 +58,8 @@ class FimFormat:
         return frozenset(i for i in found if i is not None)
 
     def prompt(self, prefix_ids: Sequence[int], suffix_ids: Sequence[int], order: str = "spm") -> list[int]:
-        """Ids after which the model writes the middle. order: "spm" (suffix first) or "psm". Raises ValueError for another."""
+        """Ids after which the model writes the middle. order: "spm" (suffix first) or "psm". Raises ValueError for
+        another."""
         if order == "spm":
             return [self.prefix, self.suffix, *suffix_ids, self.middle, *prefix_ids]
         if order == "psm":

@@ -11,7 +11,8 @@ from runtime.text.bpe import Tokenizer
 def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
     """Read tokenizer.json, given directly or as the folder that holds it.
 
-    Raises FileNotFoundError when there is none, FormatError when the file is broken or of a kind that is not supported.
+    Raises FileNotFoundError when there is none, FormatError when the file is broken or of a kind that is not
+    supported.
     """
     path = Path(path)
     if path.is_dir():

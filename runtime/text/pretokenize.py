@@ -1,11 +1,13 @@
 """Pre-tokenisation: how a text is cut into the pieces inside which byte pairs may merge.
 
-Each split exists twice: as a pattern in tokenizer.json (Oniguruma syntax, so that other libraries read our files) and as a
-hand-written scanner in `_text.pyx` that gives the same pieces. This file is the table between both, and reads and writes the
-`pre_tokenizer` entry. An arbitrary pattern is refused by name rather than approximated. Knows nothing about merges or files.
+Each split exists twice: as a pattern in tokenizer.json (Oniguruma syntax, so that other libraries read our files)
+and as a hand-written scanner in `_text.pyx` that gives the same pieces. This file is the table between both, and
+reads and writes the `pre_tokenizer` entry. An arbitrary pattern is refused by name rather than approximated. Knows
+nothing about merges or files.
 
-"code" (ours): newline run with the indent after it is one piece; words are letters, underscore and anything outside ASCII;
-digits stand alone; words, digits and punctuation runs take one leading space; blanks inside a line otherwise stay together.
+"code" (ours): newline run with the indent after it is one piece; words are letters, underscore and anything outside
+ASCII; digits stand alone; words, digits and punctuation runs take one leading space; blanks inside a line otherwise
+stay together.
 """
 
 from dataclasses import dataclass
@@ -34,7 +36,8 @@ class Unsupported(ValueError):
 
 @dataclass(frozen=True)
 class PreTokenizer:
-    """stages: scanner names of `_text.SCANNERS`, each applied inside the pieces of the one before; entry: the JSON as read."""
+    """stages: scanner names of `_text.SCANNERS`, each applied inside the pieces of the one before; entry: the JSON
+    as read."""
 
     stages: tuple[str, ...]
     entry: dict
@@ -51,7 +54,8 @@ def named(name: str) -> PreTokenizer:
 
 
 def from_json(entry: object) -> PreTokenizer:
-    """Read a `pre_tokenizer` entry. Raises Unsupported with the name of what is not known, ValueError for a broken entry."""
+    """Read a `pre_tokenizer` entry. Raises Unsupported with the name of what is not known, ValueError for a broken
+    entry."""
     if not isinstance(entry, dict):
         raise Unsupported("pre_tokenizer is missing: byte-level BPE needs a ByteLevel pre-tokenizer")
     parts = entry.get("pretokenizers") if entry.get("type") == "Sequence" else [entry]

@@ -1,4 +1,5 @@
-"""StreamDecoder: text of ids that arrive one by one, never half a character. Knows nothing about the model that makes them."""
+"""StreamDecoder: text of ids that arrive one by one, never half a character. Knows nothing about the model that
+makes them."""
 
 import codecs
 from collections.abc import Collection
@@ -13,7 +14,8 @@ class _HasTokenBytes(Protocol):
 
 
 class StreamDecoder:
-    """Bytes of a character that spans tokens are held back until it is whole; what can never become a character is U+FFFD.
+    """Bytes of a character that spans tokens are held back until it is whole; what can never become a character is
+    U+FFFD.
 
     The pieces of feed() and the final flush() joined are exactly tokenizer.decode(ids, skip_special).
     """
@@ -24,7 +26,8 @@ class StreamDecoder:
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, id: int) -> str:
-        """Text that became certain with this id, possibly "". Ids beyond the vocabulary (padding rows of a model) give nothing."""
+        """Text that became certain with this id, possibly "". Ids beyond the vocabulary (padding rows of a model)
+        give nothing."""
         if id in self._skip or id >= self._tokenizer.vocab_size:
             return ""
         return self._utf8.decode(self._tokenizer.token_bytes(id))

@@ -1,8 +1,9 @@
-"""tokenizer.json of the Hugging Face `tokenizers` library: bounded reading and deterministic writing of byte-level BPE.
+"""tokenizer.json of the Hugging Face `tokenizers` library: bounded reading and deterministic writing of byte-level
+BPE.
 
-Everything in the file is hostile input: size, depth, counts, types, ids and names are checked before anything is built, and
-every complaint is a FormatError that says where and what to do. Components that are not known are refused by name, never
-guessed. Knows nothing about encoding (`bpe.py`).
+Everything in the file is hostile input: size, depth, counts, types, ids and names are checked before anything is
+built, and every complaint is a FormatError that says where and what to do. Components that are not known are
+refused by name, never guessed. Knows nothing about encoding (`bpe.py`).
 """
 
 import hashlib
@@ -24,7 +25,8 @@ KIND = "tokenizer.json"
 
 
 def byte_alphabet() -> list[str]:
-    """The printable character of each byte (GPT-2): printable Latin-1 stands for itself, the rest for U+0100 and up."""
+    """The printable character of each byte (GPT-2): printable Latin-1 stands for itself, the rest for U+0100 and
+    up."""
     keep = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     spare = iter(range(0x100, 0x200))
     return [chr(b) if b in keep else chr(next(spare)) for b in range(256)]
@@ -48,7 +50,8 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """The checked content of one file. vocab: symbol text in the byte alphabet -> id; merges: pairs of symbol texts, best first."""
+    """The checked content of one file. vocab: symbol text in the byte alphabet -> id; merges: pairs of symbol
+    texts, best first."""
 
     vocab: dict[str, int]
     merges: list[tuple[str, str]]
@@ -220,7 +223,9 @@ class _Reader:
         if kind == "Sequence":
             parts = self.need(entry.get("processors"), list, "post_processor.processors")
             found = [
-                p for p in parts if self.need(p, dict, "post_processor.processors[]").get("type") == "TemplateProcessing"
+                p
+                for p in parts
+                if self.need(p, dict, "post_processor.processors[]").get("type") == "TemplateProcessing"
             ]
             other = [p.get("type") for p in parts if p.get("type") not in ("TemplateProcessing", "ByteLevel")]
             if len(found) > 1 or other:

@@ -1,6 +1,6 @@
-"""Training a byte-level BPE vocabulary (Sennrich et al. 2016): count unique pre-tokens, then merge the most frequent pair again
-and again, with counts kept up to date incrementally. Same merges and ids as the Hugging Face BpeTrainer given the same split,
-byte alphabet and special tokens. Knows nothing about where the texts come from.
+"""Training a byte-level BPE vocabulary (Sennrich et al. 2016): count unique pre-tokens, then merge the most
+frequent pair again and again, with counts kept up to date incrementally. Same merges and ids as the Hugging Face
+BpeTrainer given the same split, byte alphabet and special tokens. Knows nothing about where the texts come from.
 """
 
 from array import array
@@ -32,10 +32,12 @@ def train_bpe(
     min_frequency: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tokenizer:
-    """A Tokenizer with `vocab_size` entries (fewer if the texts have no more pairs): special tokens, 256 bytes, merges.
+    """A Tokenizer with `vocab_size` entries (fewer if the texts have no more pairs): special tokens, 256 bytes,
+    merges.
 
     split: "code", "gpt2", "qwen2" or "llama3"; progress(tokens so far, vocab_size) is called now and then.
-    Raises ValueError for a vocabulary smaller than its fixed part, for doubled special tokens and when there is no text.
+    Raises ValueError for a vocabulary smaller than its fixed part, for doubled special tokens and when there is no
+    text.
     """
     fixed = len(special_tokens) + 256
     if vocab_size < fixed:

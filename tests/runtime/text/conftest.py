@@ -12,7 +12,19 @@ from runtime.text import train_bpe
 @pytest.fixture(scope="session")
 def library_texts():
     root = Path(os.__file__).parent
-    names = ("argparse", "ast", "base64", "calendar", "decimal", "difflib", "functools", "heapq", "inspect", "shlex", "textwrap")
+    names = (
+        "argparse",
+        "ast",
+        "base64",
+        "calendar",
+        "decimal",
+        "difflib",
+        "functools",
+        "heapq",
+        "inspect",
+        "shlex",
+        "textwrap",
+    )
     return [sources.normalise((root / f"{name}.py").read_bytes()) for name in names]
 
 

@@ -46,7 +46,9 @@ def test_any_bytes_decode_exactly(tokenizer, data):
 @given(CODE_LIKE)
 @settings(max_examples=200, deadline=None)
 def test_merge_loop_equals_the_naive_one(tokenizer, text):
-    expected = [i for piece in tokenizer.pre_tokens(text) for i in naive(tokenizer, piece.encode("utf-8", "surrogatepass"))]
+    expected = [
+        i for piece in tokenizer.pre_tokens(text) for i in naive(tokenizer, piece.encode("utf-8", "surrogatepass"))
+    ]
     assert tokenizer.encode(text) == expected
 
 
@@ -119,7 +121,10 @@ def test_hostile_lines_stay_linear(tokenizer, text):
 
 
 def test_cache_turnover_changes_nothing(tokenizer):
-    words = [f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676 % 26)}{chr(97 + i // 17576)}" for i in range(60_000)]
+    words = [
+        f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676 % 26)}{chr(97 + i // 17576)}"
+        for i in range(60_000)
+    ]
     sample = words[:50]
     before = [tokenizer.encode(w) for w in sample]
     tokenizer.encode(" ".join(words))

@@ -1,4 +1,5 @@
-"""Reading tokenizer.json: each lie gives one FormatError that names the place, fast; known real files give known ids."""
+"""Reading tokenizer.json: each lie gives one FormatError that names the place, fast; known real files give known
+ids."""
 
 import json
 import time
