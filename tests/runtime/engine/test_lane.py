@@ -1,4 +1,4 @@
-"""The engine's lane: exact reuse of caches, priorities, cancel, deadlines, healing, errors that stay with their request."""
+"""The engine's lane: exact reuse of caches, priorities, cancel, deadlines, healing, contained errors."""
 
 import threading
 import time
