@@ -1,11 +1,14 @@
 """The rules of the house: who may import whom, numpy is the container, the README's tree is true, no unsafe doors."""
 
 import ast
-import re
-import subprocess
+import importlib.util
 from pathlib import Path
 
 import pytest
+
+_spec = importlib.util.spec_from_file_location("readme_tree", Path(__file__).with_name("readme_tree.py"))
+readme_tree = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(readme_tree)
 
 PACKAGES = ("native_kernels", "runtime", "finetune", "lsp_server")
 ALLOWED = {
@@ -91,39 +94,9 @@ def test_no_unsafe_doors(repository):
     assert not wrong
 
 
-def tree_entries(readme: str) -> dict[str, str]:
-    """Paths and descriptions of the README's repository tree (the fenced block that starts with the project's name)."""
-    block = re.search(r"```text\ncodehearth/\n(.*?)```", readme, re.DOTALL)
-    assert block, "the README has no repository tree"
-    entries, folders = {}, []
-    for line in block[1].splitlines():
-        match = re.match(r"((?:  )*)(\S+)\s{2,}(\S.*)$", line)
-        assert match, f"not a line of the tree: {line!r}"
-        depth = len(match[1]) // 2
-        folders = folders[: depth - 1]
-        path = "/".join([*folders, match[2]])
-        if match[2].endswith("/"):
-            folders.append(match[2].rstrip("/"))
-        entries[path.replace("//", "/")] = match[3]
-    return entries
-
-
-def tracked(repository: Path) -> list[str]:
+def test_the_readme_tree_is_true(repository):
     if not (repository / ".git").exists():
         pytest.skip("not a git checkout")
-    listed = subprocess.run(["git", "ls-files"], cwd=repository, capture_output=True, text=True, check=True)
-    return listed.stdout.split("\n")[:-1]
-
-
-def test_the_readme_tree_names_every_file(repository):
-    entries = tree_entries((repository / "README.md").read_text(encoding="utf-8"))
-    files = tracked(repository)
-    described = tuple(path for path in entries if path.endswith("/"))
-    gone = [
-        path for path in entries if not any(f == path or (path.endswith("/") and f.startswith(path)) for f in files)
-    ]
-    assert not gone, "in the tree but not in the repository"
-    # A folder may be described as a whole if none of its files is named one by one.
-    whole = tuple(d for d in described if not any(p != d and p.startswith(d) for p in entries))
-    missing = [f for f in files if f not in entries and not f.startswith(whole)]
-    assert not missing, "in the repository but not in the tree"
+    page = (repository / "README.md").read_text(encoding="utf-8")
+    made = readme_tree.readme_with_tree(page, readme_tree.tracked())
+    assert page == made, "run `python tests/readme_tree.py`"

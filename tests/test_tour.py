@@ -1,4 +1,4 @@
-"""A guided tour, top to bottom: from one matrix product to a completion at a caret. Under ten seconds; start reading here.
+"""A guided tour: from one matrix product to a completion at a caret. Under ten seconds; start reading here.
 
 Each stop is one test that uses what the stops before it showed, and names the file to open next.
 """
@@ -14,6 +14,8 @@ from runtime.models.decoder import Decoder
 from runtime.models.spec import DecoderSpec
 from runtime.text import SPECIAL_TOKENS, train_bpe
 
+rng = np.random.default_rng(0)
+
 SOURCE = '''\
 def add(a, b):
     """Return the sum of a and b."""
@@ -26,13 +28,13 @@ def sub(a, b):
 '''
 
 
-def test_1_a_matrix_product(rng=np.random.default_rng(0)):
+def test_1_a_matrix_product():
     """native_kernels/reference.py says what is computed; native_kernels/src/k_gemm.inc computes it fast."""
     a, b = rng.standard_normal((33, 17), dtype=np.float32), rng.standard_normal((17, 65), dtype=np.float32)
     np.testing.assert_allclose(nk.gemm(a, b), reference.gemm(a, b), rtol=1e-4, atol=1e-5)
 
 
-def test_2_the_same_bits_of_meaning_on_every_instruction_set(rng=np.random.default_rng(1)):
+def test_2_the_same_numbers_on_every_instruction_set():
     """native_kernels/src/dispatch.c picks the best table for this CPU; each gives the same numbers."""
     x, w = rng.standard_normal((5, 64), dtype=np.float32), rng.standard_normal((64, 48), dtype=np.float32)
     before = nk.isa()
