@@ -87,3 +87,19 @@ def test_the_saved_file_gives_the_same_ids_in_the_hugging_face_library(tokenizer
         assert ids == peer.encode(text, add_special_tokens=False).ids
         assert tokenizer.decode(ids) == peer.decode(ids, skip_special_tokens=False)
         assert tokenizer.decode(ids, skip_special=True) == peer.decode(ids, skip_special_tokens=True)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("split", ["code", "gpt2", "qwen2", "llama3"])
+def test_scanners_cut_where_the_hugging_face_patterns_cut(library_texts, split):
+    tokenizers = pytest.importorskip("tokenizers")
+    pattern = tokenizers.Regex(pretokenize.BY_NAME[split])
+    peer = tokenizers.pre_tokenizers.Split(pattern, "isolated")
+    ours = train_bpe(library_texts[:1], 300, split=split)
+    rng = random.Random(3)
+    # classes rather than the whole of Unicode, so that two Unicode versions cannot disagree
+    common = " \t\n\r\f\v\x1c\x1f\x85\xa0\u1680\u2003\u2028\u3000\u200b\ufeffaZsS"
+    common += "ſ''tlvrem_09½²Ⅷ٣é\u0301深한😀.,#=(\"\\\0\x7f"
+    for _ in range(3000):
+        text = "".join(rng.choices(common, k=rng.randint(0, 24)))
+        assert ours.pre_tokens(text) == [piece for piece, _ in peer.pre_tokenize_str(text)], repr(text)
