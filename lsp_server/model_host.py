@@ -53,6 +53,17 @@ class ModelHost:
             else (self.asked[0].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if self.asked else "") or "default"
         )
 
+    def expect(self) -> None:
+        """A model will be asked for soon: requests that come before wait as they do while it is being loaded."""
+        self.state = "loading"
+
+    def decline(self) -> None:
+        """No model is wanted."""
+        if self.engine is None:
+            self.state, self.message = "off", ""
+            self._settled.set()
+        self._changed()
+
     def start(self, name: str, threads: int) -> None:
         """Begins to load; the engine in use, if any, goes on until the new one is there."""
         self._round += 1

@@ -94,6 +94,4 @@ def load_model(server: Any) -> None:
     if session.settings.enable:
         session.host.start(*session.wanted_model())
     else:
-        from lsp_server.features.status import publish
-
-        publish(server)
+        session.host.decline()

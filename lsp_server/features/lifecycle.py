@@ -18,6 +18,7 @@ def register(server: Any) -> None:
         chosen = ServerCapabilitiesBuilder.choose_position_encoding(params.capabilities)
         session.encoding = str(getattr(chosen, "value", chosen))
         configuration.apply(server, _plain(params.initialization_options), load=False)
+        session.host.expect()
 
     @server.feature(types.INITIALIZED)
     async def initialized(params: types.InitializedParams) -> None:

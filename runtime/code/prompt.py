@@ -67,10 +67,10 @@ def _clean(line: str) -> str:
     return replace_lone_surrogates(text + "\n" if len(text) < len(line) else text)
 
 
-def block_of(budget: int) -> int:
-    """Lines by which the start of a window moves: about a quarter of what fits, a power of two."""
-    block = 4
-    while block < 64 and block * 2 <= budget // 36:
+def block_of(lines: int) -> int:
+    """Lines by which the start of a window of so many lines moves: a power of two, at most a third of the window."""
+    block = 1
+    while block < 64 and block * 2 <= lines // 3:
         block *= 2
     return block
 
@@ -109,11 +109,8 @@ def _before(caret: Caret, count: Callable[[str], int], budget: int) -> str:
         first -= 1
     parts.reverse()
     if first > 0:
-        block = block_of(budget)
-        anchored = -(-first // block) * block
-        # With very long lines no block boundary may be left in the window; then the line boundary must do.
-        if anchored <= caret.line:
-            parts = parts[anchored - first :]
+        block = block_of(len(parts))
+        parts = parts[-first % block :]
     return "".join(parts) + text
 
 

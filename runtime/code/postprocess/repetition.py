@@ -12,7 +12,7 @@ _LONGEST_UNIT = 60
 
 
 def cut_loop(text: str) -> str:
-    """`text` cut after the first round of a unit that repeats at least four times, or of a line that stands three times."""
+    """`text` with one round left of a unit that stands four times in a row, and of a line that stands three times."""
     lines = text.split("\n")
     for i in range(2, len(lines)):
         line = lines[i].strip()
