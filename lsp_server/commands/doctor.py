@@ -46,12 +46,13 @@ def examine() -> tuple[list[tuple[str, str]], list[str]]:
     rows.append(("python", f"{platform.python_version()} ({sys.executable})"))
     rows.append(("system", f"{platform.system()} {platform.machine()}, {os.cpu_count()} logical CPUs"))
     try:
-        import native_kernels as kernels
+        from runtime.machine import machine
 
-        rows.append(("instructions", kernels.isa()))
-        rows.append(("why", kernels.why()))
-        rows.append(("available", ", ".join(kernels.available_isas())))
-        rows.append(("threads", str(kernels.threads())))
+        found = machine()
+        rows.append(("instructions", found.instructions))
+        rows.append(("why", found.why))
+        rows.append(("available", ", ".join(found.available)))
+        rows.append(("threads", str(found.threads)))
     except Exception as error:  # a broken build, or HEARTH_ISA above what the CPU has
         problems.append(f"the kernels cannot be used: {' '.join(str(error).split())}")
     rows.append(("HEARTH_ISA", os.environ.get("HEARTH_ISA", "(not set)")))
