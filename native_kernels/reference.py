@@ -76,10 +76,10 @@ def q8_0_pack(blocks, k):
     n, full = blocks.shape[0], blocks.shape[0] // 16 * 16
     raw = np.ascontiguousarray(blocks).reshape(n, k // Q8_BLOCK, Q8_BYTES)
     grouped = raw[:full].reshape(full // 16, 16, k // Q8_BLOCK, Q8_BYTES)
-    scales = grouped[..., :2].transpose(0, 2, 1, 3).reshape(full // 16, -1)
+    scales = grouped[..., :2].transpose(0, 2, 1, 3).reshape(full // 16, k // Q8_BLOCK * 32)
     weights = grouped[..., 2:].reshape(full // 16, 16, k // Q8_BLOCK, 8, 4).transpose(0, 2, 3, 1, 4)
     return np.concatenate(
-        [np.concatenate([scales, weights.reshape(full // 16, -1)], axis=1).reshape(-1), raw[full:].reshape(-1)]
+        [np.concatenate([scales, weights.reshape(full // 16, k * 16)], axis=1).reshape(-1), raw[full:].reshape(-1)]
     )
 
 

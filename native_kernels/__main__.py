@@ -1,0 +1,196 @@
+"""`python -m native_kernels`: which kernels run here and why, whether they are right, and how fast the product is.
+
+Prints the instruction set, a self-check of every kernel against reference.py, and a table naive / tiled / SIMD /
+threaded in GFLOP/s beside numpy's matmul and the measured peak of the CPU. All rows of the table are timed in turns, so
+that they share whatever else the machine does; medians. Knows no models.
+
+    python -m native_kernels [--size 1024] [--repeats 7] [--check-only]
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+import native_kernels as nk
+from native_kernels import _native, reference
+
+
+def cases(rng):
+    """Yields (kernel, arguments): odd sizes, so that no kernel gets by without its tails. Arguments are made twice from
+    the same values, because some kernels write into them."""
+
+    def f(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    yield "gemm", (f(37, 65), f(65, 51))
+    yield "gemm", (f(3, 129), f(50, 129), None, False, True)
+    yield "gemm", (f(70, 33), f(70, 40), None, True, False)
+    w = f(37, 96)
+    blocks = reference.q8_0_quantize(w)
+    yield "q8_0_quantize", (w,)
+    yield "q8_0_dequantize", (blocks, 96)
+    yield "q8_0_pack", (blocks, 96)
+    yield "gemm_q8_0", (f(5, 96), reference.q8_0_pack(blocks, 96), 37)
+    ids = rng.integers(0, 11, (3, 7)).astype(np.int32)
+    yield "embedding", (f(11, 19), ids)
+    yield "embedding_backward", (f(3, 7, 19), ids, f(11, 19))
+    x, weight = f(9, 45), f(45)
+    rstd = reference.rmsnorm(x, weight, 1e-5)[1]
+    yield "rmsnorm", (x, weight, 1e-5)
+    yield "rmsnorm_backward", (f(9, 45), x, weight, rstd, f(45))
+    angle = rng.uniform(0, 6, (20, 5))
+    positions = rng.integers(0, 20, 7).astype(np.int32)
+    yield "rope", (f(7, 3, 10), np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32), positions)
+    q, k, v = f(2, 13, 4, 24), f(2, 17, 2, 24), f(2, 17, 2, 24)
+    yield "attention", (q, k, v, 0.2)
+    out, lse = reference.attention(q, k, v, 0.2)
+    yield "attention_backward", (f(2, 13, 4, 24), q, k, v, out, lse, 0.2)
+    yield "swiglu", (f(5, 54),)
+    yield "swiglu_backward", (f(5, 27), f(5, 54))
+    yield "softmax_cross_entropy", (f(6, 77), np.array([0, 5, -1, 76, 3, 9], np.int32), f(6, 77), 0.5)
+    p, g, m, v2 = f(101), f(101), f(101), np.abs(f(101))
+    yield "adamw", (p, g, m, v2, 1e-3, 0.9, 0.95, 1e-8, 0.1, 3, 0.7)
+    yield "sum_squares", (f(1001),)
+    yield "add", (f(77), f(77))
+    yield "mul", (f(77), f(77))
+    yield "axpy", (f(77), f(77), 0.3)
+    yield "bias_backward", (f(13, 29), f(29))
+
+
+def fresh(arguments):
+    return tuple(a.copy() if isinstance(a, np.ndarray) else a for a in arguments)
+
+
+def arrays(result, arguments):
+    """Everything that a kernel may have written: what it returned and what it was given."""
+    results = result if isinstance(result, tuple) else (result,)
+    return [
+        np.asarray(a, np.float64) for a in (*results, *arguments) if isinstance(a, np.ndarray | float | np.floating)
+    ]
+
+
+def self_check():
+    """Compares every kernel with its numpy twin. Returns {kernel: largest error relative to the largest value}."""
+    errors = {}
+    for name, arguments in cases(np.random.default_rng(7)):
+        ours, theirs = fresh(arguments), fresh(arguments)
+        actual = arrays(getattr(nk, name)(*ours), ours)
+        expected = arrays(getattr(reference, name)(*theirs), theirs)
+        assert len(actual) == len(expected), name
+        for a, e in zip(actual, expected, strict=True):
+            error = np.abs(a - e).max() / max(np.abs(e).max(), 1e-30)
+            errors[name] = max(errors.get(name, 0.0), float(error if np.isfinite(error) else np.inf))
+    return errors
+
+
+TOLERANCE = 1e-5
+
+
+def timed(fn, arguments, operations):
+    start = time.perf_counter()
+    fn(*arguments)
+    return operations / (time.perf_counter() - start) / 1e9
+
+
+def measure(size, repeats):
+    """GFLOP/s of every method, `repeats` rounds in turns: {method: (size, [values])}, and {threads: peak}.
+
+    The naive loop runs at a quarter of the size (it would take seconds); its row says so.
+    """
+    rng = np.random.default_rng(1)
+
+    def operands(n):
+        return rng.standard_normal((n, n)).astype(np.float32), rng.standard_normal((n, n)).astype(np.float32)
+
+    def on(threads, fn):
+        def run(*arguments):
+            nk.set_threads(threads)
+            return fn(*arguments)
+
+        return run
+
+    every, small = nk.threads(), max(size // 4, 1)
+    large_operands, small_operands = operands(size), operands(small)
+    out = np.empty((size, size), np.float32)
+    methods = {
+        "naive C loop, 1 thread": (small, lambda a, b: _native._bench_gemm(a, b, "naive"), small_operands),
+        "tiled C loop, 1 thread": (size, lambda a, b: _native._bench_gemm(a, b, "tiled"), large_operands),
+        f"{nk.isa()} kernel, 1 thread": (size, on(1, lambda a, b: nk.gemm(a, b, out)), large_operands),
+        f"{nk.isa()} kernel, {every} threads": (size, on(every, lambda a, b: nk.gemm(a, b, out)), large_operands),
+        "numpy matmul (its own BLAS)": (size, lambda a, b: np.matmul(a, b, out), large_operands),
+    }
+    results = {name: (n, []) for name, (n, _, _) in methods.items()}
+    peaks = {1: [], every: []}
+    try:
+        for _, fn, arguments in methods.values():
+            fn(*arguments)  # first use: threads start, buffers grow
+        for _ in range(repeats):
+            for threads in peaks:
+                nk.set_threads(threads)
+                peaks[threads].append(_native._bench_fma_peak(200_000))
+            for name, (n, fn, arguments) in methods.items():
+                results[name][1].append(timed(fn, arguments, 2.0 * n**3))
+                time.sleep(0.01)  # lets spinning threads of the row before go to sleep
+    finally:
+        nk.set_threads(every)
+    return results, {threads: max(values) for threads, values in peaks.items()}
+
+
+def print_table(results, peaks):
+    every = max(peaks)
+    last = list(results)[-1]
+    numpy_values = results[last][1]
+    print(f"{'C = A B, float32':34} {'size':>6} {'GFLOP/s':>9} {'of peak':>8} {'to numpy':>9}")
+    for name, (size, values) in results.items():
+        peak = peaks[1] if "1 thread" in name and every > 1 else peaks[every]
+        ratio = float(np.median([ours / theirs for ours, theirs in zip(values, numpy_values, strict=True)]))
+        middle = float(np.median(values))
+        print(f"{name:34} {size:>6} {middle:>9.1f} {middle / peak:>8.0%} {ratio:>8.2f}x")
+    shown = ", ".join(f"{value:.0f} GFLOP/s on {threads}" for threads, value in peaks.items())
+    print(f"measured peak of multiply-adds in registers: {shown} thread{'s' if every > 1 else ''}")
+    print("(shares are of the peak on as many threads; numpy is taken to use all; ratios are medians of paired rounds)")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m native_kernels", description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=1024, help="rows and columns of the matrices (default 1024)")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds of the table (default 7)")
+    parser.add_argument("--check-only", action="store_true", help="no timing")
+    options = parser.parse_args(arguments)
+    if not 8 <= options.size <= 16384 or not 1 <= options.repeats <= 1000:
+        parser.error("--size must be 8 .. 16384 and --repeats 1 .. 1000")
+
+    print(f"instruction set: {nk.isa()} ({nk.why()}); available: {', '.join(nk.available_isas())}")
+    print(f"threads: {nk.threads()}")
+    wrong = []
+    chosen = nk.isa()
+    try:
+        for isa in nk.available_isas():
+            nk._select(isa)
+            errors = self_check()
+            bad = {name: error for name, error in errors.items() if not error <= TOLERANCE}
+            wrong += [f"{isa}: {name} is off by {error:.1e}" for name, error in bad.items()]
+            print(
+                f"self-check {isa:12} {len(errors) - len(bad)} of {len(errors)} kernels agree with the numpy reference"
+            )
+    finally:
+        nk._select(chosen)
+    for line in wrong:
+        print("  " + line)
+    if not options.check_only:
+        print()
+        print_table(*measure(options.size, options.repeats))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    # numpy's OpenBLAS lets its threads spin for about 100 ms after a product, which would be taken from the other rows.
+    # It reads this when numpy is loaded, which has already happened here: hence a child.
+    if "OPENBLAS_THREAD_TIMEOUT" not in os.environ:
+        command = [sys.executable, "-m", "native_kernels", *sys.argv[1:]]
+        sys.exit(subprocess.run(command, env={**os.environ, "OPENBLAS_THREAD_TIMEOUT": "4"}).returncode)
+    sys.exit(main())

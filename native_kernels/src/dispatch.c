@@ -1,0 +1,92 @@
+// Chooses the kernel table for this CPU once, and can say why. Knows the tables' names, not what is in them.
+// The build flags of each table: CMakeLists.txt. The check below must ask for everything those flags allow.
+#define _GNU_SOURCE
+#include "bench.h"
+#include "kernels.h"
+#include "pool.h"
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+// __builtin_cpu_supports also asks the operating system (XGETBV) whether it saves the wide registers.
+static int has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+static int has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+static int has_avx512_vnni(void) {
+    return has_avx512() && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+}
+#endif
+static int always(void) { return 1; }
+
+static const struct {
+    const kernel_table *table;
+    int (*runs_here)(void);
+    const char *needs;
+    double (*fma_peak)(int64_t rounds);
+} tables[] = { // best first
+#if defined(__x86_64__) || defined(_M_X64)
+    {&kernels_avx512_vnni, has_avx512_vnni, "AVX-512 F/BW/VL/DQ, VNNI and BF16", fma_peak_avx512_vnni},
+    {&kernels_avx512, has_avx512, "AVX-512 F/BW/VL/DQ", fma_peak_avx512},
+    {&kernels_avx2, has_avx2, "AVX2, FMA and F16C", fma_peak_avx2},
+#endif
+    {&kernels_generic, always, "nothing beyond the base instruction set", fma_peak_generic},
+};
+enum { TABLES = sizeof tables / sizeof tables[0] };
+
+const kernel_table *kernels_select(const char *force, char *why, size_t why_size) {
+    char names[128] = "";
+#if defined(__x86_64__) || defined(_M_X64)
+    __builtin_cpu_init();
+#endif
+    int best = 0;
+    while (!tables[best].runs_here()) best++;
+    if (force == NULL || force[0] == '\0') {
+        snprintf(why, why_size, "the CPU has %s", tables[best].needs);
+        return tables[best].table;
+    }
+    for (int i = 0; i < TABLES; i++) {
+        if (strcmp(force, tables[i].table->name) == 0) {
+            if (tables[i].runs_here()) {
+                snprintf(why, why_size, "forced to %s (the best for this CPU is %s)", force, tables[best].table->name);
+                return tables[i].table;
+            }
+            snprintf(why, why_size, "instruction set %s needs %s, which this CPU (or operating system) does not offer; "
+                     "the best here is %s", force, tables[i].needs, tables[best].table->name);
+            return NULL;
+        }
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", tables[i].table->name);
+    }
+    snprintf(why, why_size, "unknown instruction set \"%.40s\"; this build knows %s", force, names);
+    return NULL;
+}
+
+// ---- yardstick ---------------------------------------------------------------------------------------------------
+typedef struct {
+    double (*fma_peak)(int64_t rounds);
+    int64_t rounds;
+} peak_job;
+
+static void peak_task(void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) ((peak_job *)arg)->fma_peak(((peak_job *)arg)->rounds);
+}
+
+double bench_fma_peak(const char *isa, int64_t rounds) {
+    for (int i = 0; i < TABLES; i++) {
+        if (strcmp(isa, tables[i].table->name) != 0 || !tables[i].runs_here()) continue;
+        enum { PIECES = 16 }; // per thread: evens out a thread that starts late
+        struct timespec a, b;
+        peak_job job = {tables[i].fma_peak, rounds};
+        double operations = tables[i].fma_peak(1) * (double)rounds * PIECES * nk_get_threads();
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        nk_parallel_for((int64_t)PIECES * nk_get_threads(), 1, peak_task, &job);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        return operations / ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec));
+    }
+    return 0;
+}

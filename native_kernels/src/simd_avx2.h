@@ -1,0 +1,116 @@
+// The vector operations of the kernels for AVX2 + FMA + F16C: eight floats. Knows no kernels. Names: see simd_generic.h.
+#pragma once
+#include <immintrin.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { VW = 8 };
+enum { GEMM_MR = 6, GEMM_NV = 2, GEMM_NR = GEMM_NV * VW }; // 12 of the 16 registers hold the tile
+
+typedef __m256 vf;
+
+static inline __m256i v_lanes(int64_t n) { // all ones in the first n lanes
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n > VW ? VW : (int)n), lane);
+}
+static inline vf v_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline vf v_loadn(const float *p, int64_t n) { return _mm256_maskload_ps(p, v_lanes(n)); }
+static inline void v_store(float *p, vf v) { _mm256_storeu_ps(p, v); }
+static inline void v_storen(float *p, vf v, int64_t n) { _mm256_maskstore_ps(p, v_lanes(n), v); }
+static inline vf v_set1(float x) { return _mm256_set1_ps(x); }
+static inline vf v_zero(void) { return _mm256_setzero_ps(); }
+static inline vf v_add(vf a, vf b) { return _mm256_add_ps(a, b); }
+static inline vf v_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+static inline vf v_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+static inline vf v_div(vf a, vf b) { return _mm256_div_ps(a, b); }
+static inline vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vf v_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
+static inline vf v_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+static inline vf v_min(vf a, vf b) { return _mm256_min_ps(a, b); }
+static inline vf v_sqrt(vf a) { return _mm256_sqrt_ps(a); }
+static inline float v_sum(vf v) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+static inline float v_hmax(vf v) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+static inline vf v_round(vf v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+// p * 2^n, n integral in [-252, 254]: in two steps, so that neither factor leaves the normal range.
+static inline vf v_scale2(vf p, vf n) {
+    __m256i e = _mm256_cvtps_epi32(n), h = _mm256_srai_epi32(e, 1), g = _mm256_sub_epi32(e, h);
+    const __m256i bias = _mm256_set1_epi32(127);
+    p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(h, bias), 23)));
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(g, bias), 23)));
+}
+static inline void v_transpose(vf r[VW]) { // the square r[row][lane], in place
+    vf q[VW]; // q[4 g + i]: columns i and i + 4 of the rows 4 g .. 4 g + 3
+#pragma GCC unroll 2
+    for (int g = 0; g < VW; g += 4) {
+        vf a = _mm256_unpacklo_ps(r[g], r[g + 1]), b = _mm256_unpackhi_ps(r[g], r[g + 1]);
+        vf c = _mm256_unpacklo_ps(r[g + 2], r[g + 3]), d = _mm256_unpackhi_ps(r[g + 2], r[g + 3]);
+        q[g] = _mm256_shuffle_ps(a, c, 0x44), q[g + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        q[g + 2] = _mm256_shuffle_ps(b, d, 0x44), q[g + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm256_permute2f128_ps(q[i], q[4 + i], 0x20);
+        r[4 + i] = _mm256_permute2f128_ps(q[i], q[4 + i], 0x31);
+    }
+}
+#include "simd_math.h"
+
+static inline float f16_to_f32(uint16_t h) { return _cvtsh_ss(h); }
+static inline uint16_t f32_to_f16(float f) { return (uint16_t)_cvtss_sh(f, _MM_FROUND_TO_NEAREST_INT); }
+
+// ---- sixteen int32 sums of int8 products: see simd_generic.h -----------------------------------------------------
+// maddubs wants one unsigned side: |w| (0 .. 128) times x with w's sign. 2 * 128 * 127 < 2^15: it never saturates.
+typedef struct {
+    __m256i lo, hi;
+} vi16;
+typedef vi16 vw16;
+typedef struct {
+    __m256 lo, hi;
+} vf16;
+enum { DOT_BIAS = 0 };
+static inline vi16 i16_start(int32_t activation_sum) {
+    (void)activation_sum;
+    return (vi16){_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+static inline vw16 w16_load(const int8_t *p) {
+    return (vw16){_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)(p + 32))};
+}
+static inline __m256i i8_dot4(__m256i acc, __m256i w, __m256i x) {
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+static inline vi16 i16_dot4(vi16 acc, vw16 w, const int8_t *x4) {
+    int32_t four;
+    memcpy(&four, x4, 4);
+    __m256i x = _mm256_set1_epi32(four);
+    return (vi16){i8_dot4(acc.lo, w.lo, x), i8_dot4(acc.hi, w.hi, x)};
+}
+static inline vf16 f16x16_load(const uint8_t *p) {
+    return (vf16){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
+                  _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 16)))};
+}
+static inline vf16 vf16_zero(void) { return (vf16){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+static inline vf16 vf16_accumulate(vf16 sum, vi16 i, vf16 scale, float x_scale) {
+    __m256 s = _mm256_set1_ps(x_scale);
+    return (vf16){_mm256_fmadd_ps(_mm256_cvtepi32_ps(i.lo), _mm256_mul_ps(scale.lo, s), sum.lo),
+                  _mm256_fmadd_ps(_mm256_cvtepi32_ps(i.hi), _mm256_mul_ps(scale.hi, s), sum.hi)};
+}
+static inline void vf16_store(float *p, vf16 v, const float *residual) {
+    if (residual) {
+        v.lo = _mm256_add_ps(v.lo, _mm256_loadu_ps(residual));
+        v.hi = _mm256_add_ps(v.hi, _mm256_loadu_ps(residual + 8));
+    }
+    _mm256_storeu_ps(p, v.lo);
+    _mm256_storeu_ps(p + 8, v.hi);
+}
+enum { Q8_TILE = 2 }; // 2 rows x (2 sums + 2 floats) leave room for the weights

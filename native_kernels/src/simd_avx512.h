@@ -1,0 +1,101 @@
+// The vector operations of the kernels for AVX-512 F/BW/VL/DQ: sixteen floats. Knows no kernels. Names: simd_generic.h.
+// With -mavx512vnni the int8 products use vpdpbusd.
+#pragma once
+#include <immintrin.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { VW = 16 };
+enum { GEMM_MR = 14, GEMM_NV = 2, GEMM_NR = GEMM_NV * VW }; // 28 of the 32 registers hold the tile
+
+typedef __m512 vf;
+
+static inline __mmask16 v_lanes(int64_t n) { return (__mmask16)(n >= VW ? 0xffff : n <= 0 ? 0 : (1u << n) - 1); }
+static inline vf v_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline vf v_loadn(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(v_lanes(n), p); }
+static inline void v_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
+static inline void v_storen(float *p, vf v, int64_t n) { _mm512_mask_storeu_ps(p, v_lanes(n), v); }
+static inline vf v_set1(float x) { return _mm512_set1_ps(x); }
+static inline vf v_zero(void) { return _mm512_setzero_ps(); }
+static inline vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+static inline vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+static inline vf v_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+static inline vf v_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+static inline vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vf v_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+static inline vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+static inline vf v_sqrt(vf a) { return _mm512_sqrt_ps(a); }
+static inline float v_sum(vf v) { return _mm512_reduce_add_ps(v); }
+static inline float v_hmax(vf v) { return _mm512_reduce_max_ps(v); }
+static inline vf v_round(vf v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline vf v_scale2(vf p, vf n) { return _mm512_scalef_ps(p, n); } // p * 2^n
+static inline void v_transpose(vf r[VW]) { // the square r[row][lane], in place
+    vf q[VW]; // q[4 g + i]: columns i, i + 4, i + 8, i + 12 of the rows 4 g .. 4 g + 3
+#pragma GCC unroll 4
+    for (int g = 0; g < VW; g += 4) {
+        vf a = _mm512_unpacklo_ps(r[g], r[g + 1]), b = _mm512_unpackhi_ps(r[g], r[g + 1]);
+        vf c = _mm512_unpacklo_ps(r[g + 2], r[g + 3]), d = _mm512_unpackhi_ps(r[g + 2], r[g + 3]);
+        q[g] = _mm512_shuffle_ps(a, c, 0x44), q[g + 1] = _mm512_shuffle_ps(a, c, 0xee);
+        q[g + 2] = _mm512_shuffle_ps(b, d, 0x44), q[g + 3] = _mm512_shuffle_ps(b, d, 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        vf even = _mm512_shuffle_f32x4(q[i], q[4 + i], 0x88), odd = _mm512_shuffle_f32x4(q[i], q[4 + i], 0xdd);
+        vf even2 = _mm512_shuffle_f32x4(q[8 + i], q[12 + i], 0x88), odd2 = _mm512_shuffle_f32x4(q[8 + i], q[12 + i], 0xdd);
+        r[i] = _mm512_shuffle_f32x4(even, even2, 0x88), r[8 + i] = _mm512_shuffle_f32x4(even, even2, 0xdd);
+        r[4 + i] = _mm512_shuffle_f32x4(odd, odd2, 0x88), r[12 + i] = _mm512_shuffle_f32x4(odd, odd2, 0xdd);
+    }
+}
+#include "simd_math.h"
+
+static inline float f16_to_f32(uint16_t h) { return _cvtsh_ss(h); }
+static inline uint16_t f32_to_f16(float f) { return (uint16_t)_cvtss_sh(f, _MM_FROUND_TO_NEAREST_INT); }
+
+// ---- sixteen int32 sums of int8 products: see simd_generic.h -----------------------------------------------------
+typedef __m512i vi16;
+typedef __m512 vf16;
+#ifdef __AVX512VNNI__
+// vpdpbusd wants one unsigned side: w + 128. The surplus 128 * sum(x) is known per activation block, and the sum
+// starts at its negative, so that the result is exact for every int8 weight.
+typedef __m512i vw16;
+enum { DOT_BIAS = 128 };
+static inline vw16 w16_load(const int8_t *p) {
+    return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8((char)0x80));
+}
+static inline vi16 i16_dot4(vi16 acc, vw16 w, const int8_t *x4) {
+    int32_t four;
+    memcpy(&four, x4, 4);
+    return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(four));
+}
+#else
+// |w| (0 .. 128) times x with w's sign. 2 * 128 * 127 < 2^15: maddubs never saturates.
+typedef struct {
+    __m512i magnitude;
+    __mmask64 negative;
+} vw16;
+enum { DOT_BIAS = 0 };
+static inline vw16 w16_load(const int8_t *p) {
+    __m512i w = _mm512_loadu_si512(p);
+    return (vw16){_mm512_abs_epi8(w), _mm512_movepi8_mask(w)};
+}
+static inline vi16 i16_dot4(vi16 acc, vw16 w, const int8_t *x4) {
+    int32_t four;
+    memcpy(&four, x4, 4);
+    __m512i x = _mm512_set1_epi32(four);
+    x = _mm512_mask_sub_epi8(x, w.negative, _mm512_setzero_si512(), x);
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(w.magnitude, x), _mm512_set1_epi16(1)));
+}
+#endif
+static inline vi16 i16_start(int32_t activation_sum) { return _mm512_set1_epi32(-DOT_BIAS * activation_sum); }
+static inline vf16 f16x16_load(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+static inline vf16 vf16_zero(void) { return _mm512_setzero_ps(); }
+static inline vf16 vf16_accumulate(vf16 sum, vi16 i, vf16 scale, float x_scale) {
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(i), _mm512_mul_ps(scale, _mm512_set1_ps(x_scale)), sum);
+}
+static inline void vf16_store(float *p, vf16 v, const float *residual) {
+    _mm512_storeu_ps(p, residual ? _mm512_add_ps(v, _mm512_loadu_ps(residual)) : v);
+}
+enum { Q8_TILE = 8 }; // 8 rows x (sum + float) leave 16 registers for the weights of a block

@@ -1,0 +1,161 @@
+// The vector operations of the kernels for any CPU: four floats in GCC's portable vector type (SSE2, NEON, ... by the
+// compiler). Knows no kernels. The same names are defined by simd_avx2.h and simd_avx512.h; VW is the number of lanes.
+//   v_loadn(p, n) reads the first n lanes only (the rest is 0), v_storen(p, v, n) writes the first n lanes only.
+//   v_max(a, b) and v_min(a, b) return b if either is NaN, as the x86 instructions do.
+#pragma once
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { VW = 4 };
+enum { GEMM_MR = 4, GEMM_NV = 2, GEMM_NR = GEMM_NV * VW }; // register tile of the matrix product: MR rows x NV vectors
+
+typedef float vf __attribute__((vector_size(16)));
+typedef int32_t vf_bits __attribute__((vector_size(16)));
+
+static inline vf v_load(const float *p) {
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline void v_store(float *p, vf v) { memcpy(p, &v, sizeof v); }
+static inline vf v_loadn(const float *p, int64_t n) {
+    vf v = {0, 0, 0, 0};
+    for (int64_t i = 0; i < n && i < VW; i++) v[i] = p[i];
+    return v;
+}
+static inline void v_storen(float *p, vf v, int64_t n) {
+    for (int64_t i = 0; i < n && i < VW; i++) p[i] = v[i];
+}
+static inline vf v_set1(float x) { return (vf){x, x, x, x}; }
+static inline vf v_zero(void) { return (vf){0, 0, 0, 0}; }
+static inline vf v_add(vf a, vf b) { return a + b; }
+static inline vf v_sub(vf a, vf b) { return a - b; }
+static inline vf v_mul(vf a, vf b) { return a * b; }
+static inline vf v_div(vf a, vf b) { return a / b; }
+static inline vf v_fma(vf a, vf b, vf c) { return a * b + c; }  // one rounding only where the CPU has the instruction
+static inline vf v_fnma(vf a, vf b, vf c) { return c - a * b; }
+static inline vf v_pick(vf_bits m, vf a, vf b) { return (vf)((m & (vf_bits)a) | (~m & (vf_bits)b)); }
+static inline vf v_max(vf a, vf b) { return v_pick(a > b, a, b); }
+static inline vf v_min(vf a, vf b) { return v_pick(a < b, a, b); }
+static inline vf v_sqrt(vf a) {
+    for (int i = 0; i < VW; i++) a[i] = sqrtf(a[i]);
+    return a;
+}
+static inline float v_sum(vf v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+static inline float v_hmax(vf v) {
+    float a = v[0] > v[1] ? v[0] : v[1], b = v[2] > v[3] ? v[2] : v[3];
+    return a > b ? a : b;
+}
+static inline vf v_round(vf v) { // to nearest even, |v| < 2^22
+    const vf magic = v_set1(12582912.0f);
+    return (v + magic) - magic;
+}
+// p * 2^n, n integral in [-252, 254]: in two steps, so that neither factor leaves the normal range.
+static inline vf v_scale2(vf p, vf n) {
+    for (int i = 0; i < VW; i++) {
+        int32_t e = (int32_t)n[i], h = e >> 1, bits[2] = {(h + 127) << 23, (e - h + 127) << 23};
+        float s[2];
+        memcpy(s, bits, sizeof s);
+        p[i] = p[i] * s[0] * s[1];
+    }
+    return p;
+}
+static inline void v_transpose(vf r[VW]) { // the square r[row][lane], in place
+    for (int i = 0; i < VW; i++)
+        for (int j = 0; j < i; j++) {
+            float t = r[i][j];
+            r[i][j] = r[j][i];
+            r[j][i] = t;
+        }
+}
+#include "simd_math.h"
+
+// ---- half precision -------------------------------------------------------------------------------------------
+static inline float f16_to_f32(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 0x3ff, bits;
+    float f;
+    if (exponent == 0) { // zero or subnormal: exact in float
+        f = (float)mantissa * 0x1p-24f;
+        return sign ? -f : f;
+    }
+    bits = sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | mantissa << 13;
+    memcpy(&f, &bits, 4);
+    return f;
+}
+static inline uint16_t f32_to_f16(float f) { // round to nearest even
+    uint32_t bits, sign;
+    memcpy(&bits, &f, 4);
+    sign = bits >> 16 & 0x8000;
+    bits &= 0x7fffffff;
+    if (bits > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+    if (bits >= 0x477ff000) return (uint16_t)(sign | 0x7c00); // rounds to infinity
+    if (bits < 0x38800000) {                                  // subnormal: let the float adder round
+        float magnitude, half = 0.5f;
+        memcpy(&magnitude, &bits, 4);
+        magnitude += half;
+        memcpy(&bits, &magnitude, 4);
+        return (uint16_t)(sign | (bits - 0x3f000000));
+    }
+    return (uint16_t)(sign | (bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13);
+}
+
+// ---- sixteen int32 sums of int8 products (the Q8_0 row group) ---------------------------------------------------
+// w16: 16 rows x 4 weights; x4: 4 activations shared by the rows. dot4 is exact for every int8 weight and |x| <= 127.
+typedef int16_t vs8 __attribute__((vector_size(16)));
+typedef struct {
+    vf_bits quarter[4]; // four rows each
+} vi16;
+typedef struct {
+    vs8 quarter[4];
+} vw16;
+typedef struct {
+    float lane[16];
+} vf16;
+enum { DOT_BIAS = 0 }; // the offset that this ISA adds to the weights; its effect is taken off through i16_start
+
+static inline vi16 i16_start(int32_t activation_sum) {
+    (void)activation_sum;
+    vi16 z = {{{0}}};
+    return z;
+}
+static inline vw16 w16_load(const int8_t *p) {
+    vw16 w;
+    memcpy(&w, p, 64);
+    return w;
+}
+// In 16-bit lanes: a sum of two products is at most 2 * 128 * 127 < 2^15.
+static inline vi16 i16_dot4(vi16 acc, vw16 w, const int8_t *x4) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the lanes below assume little-endian bytes"
+#endif
+    const int16_t a = x4[0], b = x4[1], c = x4[2], d = x4[3];
+    const vs8 even = {a, c, a, c, a, c, a, c}, odd = {b, d, b, d, b, d, b, d};
+    for (int i = 0; i < 4; i++) {
+        const vf_bits pairs = (vf_bits)(((w.quarter[i] << 8) >> 8) * even + (w.quarter[i] >> 8) * odd);
+        acc.quarter[i] += ((pairs << 16) >> 16) + (pairs >> 16);
+    }
+    return acc;
+}
+static inline vf16 f16x16_load(const uint8_t *p) { // 16 half floats
+    vf16 v;
+    for (int r = 0; r < 16; r++) {
+        uint16_t h;
+        memcpy(&h, p + 2 * r, 2);
+        v.lane[r] = f16_to_f32(h);
+    }
+    return v;
+}
+static inline vf16 vf16_zero(void) {
+    vf16 v = {{0}};
+    return v;
+}
+static inline vf16 vf16_accumulate(vf16 sum, vi16 i, vf16 scale, float x_scale) { // sum + i * (scale * x_scale)
+    for (int r = 0; r < 16; r++) sum.lane[r] += (float)i.quarter[r / 4][r % 4] * (scale.lane[r] * x_scale);
+    return sum;
+}
+static inline void vf16_store(float *p, vf16 v, const float *residual) {
+    for (int r = 0; r < 16; r++) p[r] = v.lane[r] + (residual ? residual[r] : 0.0f);
+}
+enum { Q8_TILE = 2 }; // activation rows per pass over the weights
