@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import finetune
 from finetune import checkpoint
 from finetune.evaluate import score_batches
 from finetune.report import read_metrics
@@ -47,7 +48,8 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(tmp_path):
 
 def test_resume_after_kill_9_is_bit_exact(tmp_path):
     script, steps = str(Path(__file__).parent / "tiny_run.py"), 400
-    environment = {**os.environ, "HEARTH_THREADS": "1"}
+    packages = str(Path(finetune.__file__).parents[1])  # the child imports what this process imports
+    environment = {**os.environ, "HEARTH_THREADS": "1", "PYTHONPATH": packages}
 
     def start(out, *extra):
         return subprocess.Popen([sys.executable, script, str(out), str(steps), *extra], env=environment)

@@ -1,11 +1,8 @@
 """A tiny but real training run as a process of its own, for tests that kill it: tiny_run.py OUT STEPS [--resume]."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout under test
 
 from finetune.trainer import Trainer, TrainSettings
 from runtime.models.decoder import Decoder

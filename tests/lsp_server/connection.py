@@ -5,12 +5,14 @@ import json
 import os
 import sys
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from lsprotocol import types as t
 from pytest_lsp import client_capabilities, make_test_lsp_client
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+# Where the packages under test are imported from: site-packages, or a checkout with extensions built in place.
+PACKAGES = Path(find_spec("lsp_server").origin).resolve().parents[1]
 FAKE = [sys.executable, "-P", str(Path(__file__).parent / "fake_server.py")]
 AUTOMATIC, INVOKED = t.InlineCompletionTriggerKind.Automatic, t.InlineCompletionTriggerKind.Invoked
 URI = "file:///somewhere/a.py"
@@ -97,7 +99,7 @@ async def connect(tmp_path, command=None, cwd=None, configuration=None, options=
     def delta(params):
         connection.deltas.append(params)
 
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "FAKE_NOTES": str(notes), **env}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGES), "FAKE_NOTES": str(notes), **env}
     if configuration is not None:
         client.set_configuration({"codehearth": configuration})
     await client.start_io(*(command or FAKE), env=environment, cwd=cwd or tmp_path)

@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 import pytest
-from connection import REPOSITORY, connect
+from connection import PACKAGES, connect
 
 NAMES = (
     "runtime",
@@ -73,7 +73,7 @@ def test_the_marks_of_the_hostile_modules_work(tmp_path, hostile):
 
 def test_a_command_leaves_the_current_folder_off_the_path_even_where_python_puts_it_there(tmp_path, hostile):
     code = "import sys; sys.path.insert(0, ''); from lsp_server.cli import main; sys.exit(main(['models']))"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGES)}
     # The package itself must be found first, as an installed one is: the hostile one of the same name is not the point.
     code = "import lsp_server.cli; " + code
     done = subprocess.run(

@@ -170,3 +170,18 @@ async def test_accepting_is_counted(tmp_path):
     async with connect(tmp_path) as c:
         await c.command("codehearth.accepted")
         assert (await c.command("codehearth.stats"))["accepted"] == 1
+
+
+async def test_with_the_suggestion_list_open_the_offer_goes_on_from_its_entry(tmp_path):
+    async with connect(tmp_path, FAKE_ANSWER="(path)).read()\n") as c:
+        c.open("😀 = f(os.pa)")
+        entry = t.SelectedCompletionInfo(range=t.Range(t.Position(0, 10), t.Position(0, 12)), text="path.join")
+        params = t.InlineCompletionParams(
+            text_document=t.TextDocumentIdentifier(URI),
+            position=t.Position(0, 12),
+            context=t.InlineCompletionContext(trigger_kind=INVOKED, selected_completion_info=entry),
+        )
+        (item,) = (await c.request(t.TEXT_DOCUMENT_INLINE_COMPLETION, params)).items
+        assert c.notes("start")[0]["prompt"] == ["😀 = f(os.path.join", ")"]
+        assert item.insert_text == "path.join(path)).read()"
+        assert (item.range.start.character, item.range.end.character) == (10, 13)

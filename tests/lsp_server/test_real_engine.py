@@ -7,18 +7,18 @@ import subprocess
 import sys
 
 import pytest
-from connection import INVOKED, REPOSITORY, connect
+from connection import INVOKED, PACKAGES, connect
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 
-EMBEDDED = REPOSITORY / "runtime" / "embedded"
+EMBEDDED = PACKAGES / "runtime" / "embedded"
 embedded = pytest.mark.skipif(not (EMBEDDED / "model.safetensors").exists(), reason="the model is not trained yet")
 SERVER = [sys.executable, "-P", "-m", "lsp_server"]
 LONG = "def f():\n" + "".join(f"    value_{i} = compute({i})\n" for i in range(200)) + "    return "
 
 
 def hearth(*arguments: str, cwd=None, stdin: str = "", **env) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120", **env}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGES), "COLUMNS": "120", **env}
     code = "import sys; from lsp_server.cli import main; sys.exit(main())"
     return subprocess.run(
         [sys.executable, "-P", "-c", code, *arguments],

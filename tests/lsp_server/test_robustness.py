@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from connection import FAKE, REPOSITORY, connect
+from connection import FAKE, PACKAGES, connect
 from pygls.exceptions import JsonRpcException
 
 
@@ -47,7 +47,7 @@ class Raw:
     """The protocol by hand, for what no client would send."""
 
     def __init__(self, tmp_path):
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        environment = {**os.environ, "PYTHONPATH": str(PACKAGES)}
         self.process = subprocess.Popen(
             FAKE,
             stdin=subprocess.PIPE,
