@@ -67,7 +67,7 @@ _ISA_NAMES = ("generic", "avx2", "avx512", "avx512_vnni", "neon")
 
 
 def _select(name=None):
-    """Switch to the kernels of instruction set `name` (None: the best this CPU has). ValueError if it has not got it."""
+    """Switch to the kernels of instruction set `name` (None: the best); ValueError if this CPU has not got it."""
     global K, _why_text
     cdef char why[512]
     cdef const kernel_table *t
