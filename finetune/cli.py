@@ -192,7 +192,7 @@ def evaluate_model(model, texts: Sequence[str], progress=None) -> dict:
 
 
 def _texts(on: str, corpus: str | None, max_bytes: int) -> list[str]:
-    """Documents of a split, or Python files of a path, in a fixed random order until max_bytes."""
+    """Documents of a split, or Python files of a path, in a fixed random order until max_bytes, each from its start."""
     import numpy as np
 
     if on in ("train", "val", "test"):
@@ -205,11 +205,11 @@ def _texts(on: str, corpus: str | None, max_bytes: int) -> list[str]:
             raise FileNotFoundError(f"--on {on}: neither a split (train, val, test) nor a file or folder")
         files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
         found = [f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file()]
-    out, size = [], 0
+    out, size, per_file = [], 0, max(2000, max_bytes // 25)  # beginnings of many files rather than two whole ones
     for i in np.random.default_rng(0).permutation(len(found)):
         if size >= max_bytes:
             break
-        out.append(found[i][: max_bytes - size])
+        out.append(found[i][: min(max_bytes - size, per_file)])
         size += len(out[-1].encode())
     if not any(text.strip() for text in out):
         raise ValueError(f"--on {on}: there is no Python text")
@@ -232,8 +232,8 @@ def _eval(argv: Sequence[str]) -> int:
     a = p.parse_args(argv)
     import runtime
 
-    model = runtime.load_model(a.model)
     texts = _texts(a.on, a.corpus, a.max_bytes)
+    model = runtime.load_model(a.model)
     with _bar("evaluating") as progress:
         results = evaluate_model(model, texts, progress)
     if a.json:
@@ -278,7 +278,7 @@ def _export(argv: Sequence[str]) -> int:
             results = evaluate_model(runtime.load_model(a.out), texts, progress)
         _print_table(results)
     size = sum(len(t.encode()) for t in texts)
-    write_card(a.out, facts, results, f"{len(texts)} validation files, {size / 1e6:.2f} MB")
+    write_card(a.out, facts, results, f"the beginnings of {len(texts)} validation files, {size / 1e6:.2f} MB")
     print(f"model of step {facts['state']['step']} written to {a.out}")
     return 0
 
