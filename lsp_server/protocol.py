@@ -7,6 +7,7 @@ of handlers are logged by type and message, without the params, which hold sourc
 """
 
 import logging
+import traceback
 from typing import Any
 
 from lsprotocol import types
@@ -85,8 +86,9 @@ class HearthProtocol(LanguageServerProtocol):
         if isinstance(error, JsonRpcException):
             log.warning("request %s failed: %s", msg_id, error)
         else:
-            log.error("request %s failed", msg_id, exc_info=_without_values(error))
-            # The type of the exception only: its text may hold source.
+            # Type and place of the exception only: its text may hold source.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("request %s failed with %s\nTraceback:\n%s", msg_id, type(error).__name__, where)
             error = JsonRpcInternalError(f"The server failed on this request ({type(error).__name__}); see its log")
         self._send_response(msg_id, error=error.to_response_error())
 
@@ -103,11 +105,3 @@ class HearthProtocol(LanguageServerProtocol):
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
         self._server.session.close(params.text_document.uri)
-
-
-def _without_values(error: BaseException) -> tuple[type[BaseException], BaseException, Any]:
-    """The exception for the log: where it happened, and its text cut short."""
-    return type(error), type(error)(str(error)[:200]) if type(error) in _PLAIN else error, error.__traceback__
-
-
-_PLAIN = (ValueError, TypeError, KeyError, IndexError, RuntimeError, AssertionError, AttributeError)

@@ -12,7 +12,7 @@ from typing import Any
 from pygls.exceptions import JsonRpcInvalidParams, JsonRpcServerError
 
 from lsp_server.completion.bridge import pieces
-from lsp_server.features.status import publish
+from lsp_server.features.status import current, publish
 from runtime.code.chat import MOST_MESSAGES, ROLES, Message, TextStop, chat_prompt
 from runtime.code.complete import final_timing
 
@@ -29,9 +29,7 @@ def register(server: Any) -> None:
         session = server.session
         messages, number, max_tokens = _checked(params)
         if not await session.host.ready(LOADING_WAIT_S):
-            raise JsonRpcServerError(
-                f"There is no model to ask: {session.host.message or session.host.state}", NO_MODEL
-            )
+            raise JsonRpcServerError(f"There is no model to ask: {_why_none(server)}", NO_MODEL)
         task = asyncio.current_task()
         session.chats.add(task)
         session.counts.chats += 1
@@ -41,6 +39,11 @@ def register(server: Any) -> None:
         finally:
             session.chats.discard(task)
             publish(server)
+
+
+def _why_none(server: Any) -> str:
+    status = current(server)
+    return status["message"] or {"loading": "it is still being loaded"}.get(status["state"], status["state"])
 
 
 async def _answer(server: Any, messages: list[Message], number: Any, max_tokens: int) -> dict[str, Any]:

@@ -7,11 +7,13 @@ answer.
 
 import asyncio
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 from lsprotocol import types
 
-from lsp_server.completion.service import offer
+from lsp_server.completion.service import Outcome, offer
+from lsp_server.documents import Document
 from lsp_server.features.status import publish
 from runtime.code.postprocess import Silence
 
@@ -30,6 +32,9 @@ def register(server: Any) -> None:
         session.counts.requested += 1
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         line, column = document.place(params.position.line, params.position.character)
+        chosen = _chosen(document, params.context.selected_completion_info, line, column)
+        if chosen is not None:
+            document, column = chosen.document, chosen.column
 
         older = session.running.get(uri)
         work = asyncio.ensure_future(offer(session, document, line, column, invoked))
@@ -53,7 +58,7 @@ def register(server: Any) -> None:
                 publish(server)
         if isinstance(outcome.result, Silence):
             return None
-        return types.InlineCompletionList([_item(document, line, column, outcome)])
+        return types.InlineCompletionList([_item(document, line, column, outcome, chosen)])
 
 
 def _being_cancelled() -> bool:
@@ -71,14 +76,41 @@ def _show_thinking(server: Any, work: asyncio.Task) -> asyncio.Task:
     return asyncio.ensure_future(later())
 
 
-def _item(document: Any, line: int, column: int, outcome: Any) -> types.InlineCompletionItem:
+@dataclass(frozen=True)
+class Chosen:
+    """An entry of the suggestion list that is highlighted: the document as if it were accepted, and where it began."""
+
+    document: Document
+    start: int
+    column: int
+    units_replaced: int
+
+
+def _chosen(document: Document, info: Any, line: int, column: int) -> Chosen | None:
+    """With the suggestion list open, editors show only offers that go on from its highlighted entry."""
+    if info is None or info.range.start.line != line or info.range.end.line != line or not info.text:
+        return None
+    (_, start), (_, end) = (document.place(line, at.character) for at in (info.range.start, info.range.end))
+    if not start <= column <= end or "\n" in info.text or "\r" in info.text:
+        return None
+    first, last = ((line, document.units(line, at)) for at in (start, end))
+    accepted = document.change(document.version, first, last, info.text)
+    return Chosen(accepted, start, start + len(info.text), last[1] - first[1])
+
+
+def _item(
+    document: Document, line: int, column: int, outcome: Outcome, chosen: Chosen | None
+) -> types.InlineCompletionItem:
     result = outcome.result
-    end = column + result.replace
     number = f"{next(_NUMBERS)}"
+    command = types.Command("Accepted", "codehearth.accepted", arguments=[number])
+    start, text = document.units(line, column), result.text
+    end = document.units(line, column + result.replace)
+    if chosen is not None:
+        # Back to the document as it is: the entry's own text is part of the offer.
+        begin = document.units(line, chosen.start)
+        text = document.lines[line][chosen.start : column] + text
+        end, start = end - start + chosen.units_replaced + begin, begin
     return types.InlineCompletionItem(
-        insert_text=result.text,
-        range=types.Range(
-            types.Position(line, document.units(line, column)), types.Position(line, document.units(line, end))
-        ),
-        command=types.Command("Accepted", "codehearth.accepted", arguments=[number]),
+        insert_text=text, range=types.Range(types.Position(line, start), types.Position(line, end)), command=command
     )

@@ -100,6 +100,7 @@ async def connect(tmp_path, command=None, cwd=None, configuration=None, options=
         connection.deltas.append(params)
 
     environment = {**os.environ, "PYTHONPATH": str(PACKAGES), "FAKE_NOTES": str(notes), **env}
+    environment.pop("PYTHONSAFEPATH", None)  # the server has to keep the current folder off the path by itself
     if configuration is not None:
         client.set_configuration({"codehearth": configuration})
     await client.start_io(*(command or FAKE), env=environment, cwd=cwd or tmp_path)

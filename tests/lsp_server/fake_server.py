@@ -128,6 +128,6 @@ if __name__ == "__main__":
 
     @server.feature("codehearth/test/fail")
     def failing(params):
-        raise KeyError("secret_source_text")
+        raise KeyError(params["text"])
 
     server.start_io(*pipes)
