@@ -12,7 +12,7 @@ import pytest
 import native_kernels as nk
 
 HERE = Path(__file__).parent
-SOURCES = Path(nk.__file__).parent / "src"
+SOURCES = HERE.parents[1] / "native_kernels" / "src"
 
 
 @pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
