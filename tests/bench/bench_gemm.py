@@ -1,6 +1,6 @@
 """Times the matrix products at the shapes of training and serving beside numpy's BLAS, in turns, in one process.
 
-    OPENBLAS_THREAD_TIMEOUT=4 python tests/bench/bench_gemm.py [--repeats 9] [--threads N]
+    PYTHONPATH=. OPENBLAS_THREAD_TIMEOUT=4 python tests/bench/bench_gemm.py [--repeats 9] [--threads N]
 
 Prints GFLOP/s (medians), the share of the measured peak, and the median ratio to numpy in the same round; for Q8_0 the
 time and the bytes of weights read per second. Asserts nothing: numbers go into LOG.md by hand.
