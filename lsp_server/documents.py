@@ -20,6 +20,13 @@ def join_surrogates(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
+def glue(left: str, right: str) -> str:
+    """`left + right`, where the halves of a pair that come to stand side by side are one character."""
+    if "\ud800" <= left[-1:] <= "\udbff" and "\udc00" <= right[:1] <= "\udfff":
+        return left[:-1] + join_surrogates(left[-1] + right[0]) + right[1:]
+    return left + right
+
+
 def column_from_units(line: str, units: int, encoding: str) -> tuple[int, bool]:
     """(column in code points, whether it points between the two halves of that character's UTF-16 pair).
 
@@ -102,7 +109,7 @@ class Document:
         last, tail = self._cut(end, tail=True)
         if (first, -len(head)) > (last, 0) or start > end:
             raise ValueError(f"the change ends at {end} before it starts at {start}")
-        middle = join_surrogates(head + text + tail)
+        middle = glue(glue(head, join_surrogates(text)), tail)
         lines = self.lines
         # A line end may be completed by its neighbours: "\r" and "\n" that come to stand side by side are one.
         if first > 0 and middle[:1] == "\n" and lines[first - 1][-1:] == "\r":

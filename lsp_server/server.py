@@ -10,6 +10,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import default_converter
 
 from lsp_server import features
+from lsp_server.features.status import publish
 from lsp_server.model_host import Loader, load
 from lsp_server.protocol import HearthProtocol
 from lsp_server.session import Session
@@ -39,8 +40,6 @@ class HearthServer(LanguageServer):
         self.session = Session(loader, fixed, self._status_changed)
 
     def _status_changed(self) -> None:
-        from lsp_server.features.status import publish
-
         publish(self)
 
     def report_server_error(self, error: Exception, source: type) -> None:

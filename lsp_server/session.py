@@ -6,7 +6,7 @@ the background holds the state that it started from. Everything here runs on the
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lsprotocol import types
@@ -57,8 +57,6 @@ class Session:
         self.last_timing: dict[str, Any] | None = None
 
     def apply_settings(self, settings: Settings) -> None:
-        from dataclasses import replace
-
         self.settings = replace(settings, **self.fixed)
 
     def wanted_model(self) -> tuple[str, int]:

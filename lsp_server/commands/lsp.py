@@ -34,6 +34,8 @@ def main(argv: list[str]) -> int:
 def serve(argv: list[str], stdin: BinaryIO, stdout: BinaryIO) -> int:
     """Runs the server until the client says exit or closes the pipe."""
     options = parser().parse_args(argv)
+    if stdin.isatty():
+        print("hearth lsp: waiting for an editor's messages on standard input; Ctrl-C ends", file=sys.stderr)
     set_up_log(os.environ.get("HEARTH_LOG"))
     from lsp_server.server import create_server
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from lsprotocol import types
 
+from lsp_server.features.status import publish
 from lsp_server.settings import read_settings
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,6 @@ def apply(server: Any, values: Any, load: bool = True) -> None:
     if session.wanted_model() != model or (session.settings.enable and session.host.asked is None):
         load_model(server)
     elif session.settings.enable != enabled:
-        from lsp_server.features.status import publish
-
         publish(server)
 
 

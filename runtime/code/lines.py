@@ -6,7 +6,7 @@ others, and every position after such a character would be off by a line. Knows 
 
 import re
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+_LINE = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n)|[^\r\n]++\Z")
 
 
 def split_lines(text: str) -> list[str]:
