@@ -42,7 +42,8 @@ static struct {
 static _Thread_local const volatile int *cancel_flag;
 
 void nk_set_cancel(const volatile int *flag) { cancel_flag = flag; }
-int nk_cancelled(void) { return cancel_flag != NULL && *cancel_flag != 0; }
+// The flag is a plain int to its owner, who may set it from any thread: read atomically.
+int nk_cancelled(void) { return cancel_flag != NULL && __atomic_load_n(cancel_flag, __ATOMIC_RELAXED) != 0; }
 
 static inline void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)

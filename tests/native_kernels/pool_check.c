@@ -60,8 +60,8 @@ static void *caller(void *arg) {
 static volatile int cancel;
 static _Atomic int done;
 static void cancelled_half_way(void *arg, int64_t begin, int64_t end, int thread) {
-    if (atomic_fetch_add(&done, 1) == 10) cancel = 1;
-    if (cancel) CHECK(nk_cancelled()); // on every thread that works for this loop
+    if (atomic_fetch_add(&done, 1) == 10) __atomic_store_n(&cancel, 1, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&cancel, __ATOMIC_RELAXED)) CHECK(nk_cancelled()); // on every thread that works for this loop
 }
 
 int main(void) {
