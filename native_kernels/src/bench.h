@@ -2,7 +2,8 @@
 #pragma once
 #include <stdint.h>
 
-// `rounds` rounds of independent multiply-adds in registers, on this thread; returns the floating-point operations done.
+// `rounds` rounds of independent multiply-adds in registers, on this thread; returns the floating-point operations
+// done.
 double fma_peak_generic(int64_t rounds);
 #if defined(__x86_64__) || defined(_M_X64)
 double fma_peak_avx2(int64_t rounds);

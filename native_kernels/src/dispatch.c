@@ -28,7 +28,8 @@ static const struct {
     int (*runs_here)(void);
     const char *needs;
     double (*fma_peak)(int64_t rounds);
-} tables[] = { // best first
+} tables[] = {
+    // best first
 #if defined(__x86_64__) || defined(_M_X64)
     {&kernels_avx512_vnni, has_avx512_vnni, "AVX-512 F/BW/VL/DQ, VNNI and BF16", fma_peak_avx512_vnni},
     {&kernels_avx512, has_avx512, "AVX-512 F/BW/VL/DQ", fma_peak_avx512},
@@ -55,8 +56,10 @@ const kernel_table *kernels_select(const char *force, char *why, size_t why_size
                 snprintf(why, why_size, "forced to %s (the best for this CPU is %s)", force, tables[best].table->name);
                 return tables[i].table;
             }
-            snprintf(why, why_size, "instruction set %s needs %s, which this CPU (or operating system) does not offer; "
-                     "the best here is %s", force, tables[i].needs, tables[best].table->name);
+            snprintf(why, why_size,
+                     "instruction set %s needs %s, which this CPU (or operating system) does not offer; "
+                     "the best here is %s",
+                     force, tables[i].needs, tables[best].table->name);
             return NULL;
         }
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", tables[i].table->name);

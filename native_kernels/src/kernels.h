@@ -24,7 +24,7 @@ typedef struct {
     // Q8_0 weights W(N,K), K % 32 == 0, re-ordered by q8_0_pack into a buffer of the same size: N * K/32 * 34 bytes.
     // src: N rows of K/32 blocks {f16 scale, 32 int8} as in the GGUF format.
     void (*q8_0_pack)(const uint8_t *src, uint8_t *packed, int64_t N, int64_t K);
-    // src(N,K) float -> Q8_0 blocks in GGUF order: scale = max|x| / 127, round to nearest even.
+    // src(N,K) float -> Q8_0 blocks in GGUF order: scale = max|x| / 127, halves rounded away from zero (as ggml).
     void (*q8_0_quantize)(const float *src, uint8_t *blocks, int64_t N, int64_t K);
     void (*q8_0_dequantize)(const uint8_t *blocks, float *dst, int64_t N, int64_t K);
     // C(M,N) = X(M,K) W^T [+ residual]: activations are quantised per row and block of 32 to int8 with a float scale.
@@ -33,11 +33,13 @@ typedef struct {
 
     // ---- embedding -------------------------------------------------------------------------------------------
     void (*embedding)(float *out, const float *table, const int32_t *ids, int64_t n, int64_t D);
-    void (*embedding_backward)(float *dtable, const float *dout, const int32_t *ids, int64_t n, int64_t D); // accumulates
+    void (*embedding_backward)(float *dtable, const float *dout, const int32_t *ids, int64_t n,
+                               int64_t D); // accumulates
 
     // ---- RMSNorm (Zhang & Sennrich 2019): out = x * rstd * weight, rstd = 1/sqrt(mean(x^2) + eps) ---------------
     void (*rmsnorm)(float *out, float *rstd, const float *x, const float *weight, int64_t rows, int64_t D, float eps);
-    // dx is written (not accumulated); dweight accumulates. rstd(rows) from the forward pass; it may be NULL in rmsnorm.
+    // dx is written (not accumulated); dweight accumulates. rstd(rows) from the forward pass; it may be NULL in
+    // rmsnorm.
     void (*rmsnorm_backward)(float *dx, float *dweight, const float *dout, const float *x, const float *weight,
                              const float *rstd, int64_t rows, int64_t D);
 
@@ -73,10 +75,10 @@ typedef struct {
     // c1 = 1 - beta1^step, c2 = 1 - beta2^step; decoupled decay p -= lr * weight_decay * p.
     void (*adamw)(float *p, const float *g, float *m, float *v, int64_t n, float lr, float beta1, float beta2,
                   float eps, float weight_decay, float c1, float c2, float grad_scale);
-    double (*sum_squares)(const float *x, int64_t n); // same result for any number of threads
-    void (*add)(float *out, const float *a, const float *b, int64_t n);   // out may be a or b
-    void (*mul)(float *out, const float *a, const float *b, int64_t n);   // out may be a or b
-    void (*axpy)(float *y, const float *x, float alpha, int64_t n);       // y += alpha * x
+    double (*sum_squares)(const float *x, int64_t n);                   // same result for any number of threads
+    void (*add)(float *out, const float *a, const float *b, int64_t n); // out may be a or b
+    void (*mul)(float *out, const float *a, const float *b, int64_t n); // out may be a or b
+    void (*axpy)(float *y, const float *x, float alpha, int64_t n);     // y += alpha * x
     void (*bias_backward)(float *dbias, const float *dout, int64_t rows, int64_t N); // column sums, accumulates
 } kernel_table;
 

@@ -46,7 +46,8 @@ static void run_op(const kernel_table *K, const nk_op *op, float f, const nk_buf
     case NK_OP_SWIGLU:
         K->swiglu(out, a, R, op->n);
         break;
-    case NK_OP_COUNT: break;
+    case NK_OP_COUNT:
+        break;
     }
 }
 
@@ -106,7 +107,8 @@ static int op_fits(const nk_op *op, const nk_buffer *buf, int64_t nb, int64_t ma
     }
     case NK_OP_SWIGLU:
         return op->a_stride == 2 * op->n && op->out_stride == op->n && A(2 * op->n) && OUT(op->n);
-    case NK_OP_COUNT: break;
+    case NK_OP_COUNT:
+        break;
     }
     return 0;
 #undef A

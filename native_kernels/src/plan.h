@@ -10,14 +10,14 @@
 #include <stdint.h>
 
 typedef enum {
-    NK_OP_EMBED = 0,    // out[r, :n] = table b (k rows of n floats) at ids a[r]
-    NK_OP_RMSNORM = 1,  // out[r, :n] = rmsnorm(a[r, :n]) * b, eps = f
-    NK_OP_GEMM_F32 = 2, // out[r, :n] = a[r, :k] times b (n, k) transposed [+ c[r, :n]]
-    NK_OP_GEMM_Q8 = 3,  // the same with packed Q8_0 weights b
-    NK_OP_ROPE = 4,     // out[r, h, :k] rotated in place for n heads; a = positions, b = cos, c = sin
-    NK_OP_KV_STORE = 5, // row r of a (n floats) -> row start + r of the cache buffer out, at out_offset
+    NK_OP_EMBED = 0,     // out[r, :n] = table b (k rows of n floats) at ids a[r]
+    NK_OP_RMSNORM = 1,   // out[r, :n] = rmsnorm(a[r, :n]) * b, eps = f
+    NK_OP_GEMM_F32 = 2,  // out[r, :n] = a[r, :k] times b (n, k) transposed [+ c[r, :n]]
+    NK_OP_GEMM_Q8 = 3,   // the same with packed Q8_0 weights b
+    NK_OP_ROPE = 4,      // out[r, h, :k] rotated in place for n heads; a = positions, b = cos, c = sin
+    NK_OP_KV_STORE = 5,  // row r of a (n floats) -> row start + r of the cache buffer out, at out_offset
     NK_OP_ATTENTION = 6, // queries a (n heads of k) over cache b (keys) and c (values), kv_heads; scale = f
-    NK_OP_SWIGLU = 7,   // out[r, :n] = silu(a[r, :n]) * a[r, n:2n], rows contiguous
+    NK_OP_SWIGLU = 7,    // out[r, :n] = silu(a[r, :n]) * a[r, n:2n], rows contiguous
     NK_OP_COUNT
 } nk_op_kind;
 
@@ -26,10 +26,10 @@ enum { NK_ROWS_ALL = 0, NK_ROWS_LAST = 1, NK_ROWS_FRONT = 2 };
 // One operation. Mirrored field by field by PLAN_FIELDS in native_kernels/plan.py.
 typedef struct {
     int64_t kind, rows_kind;
-    int64_t a, b, c, out;                       // buffer indices, -1: absent; c is also the residual of a product
-    int64_t n, k, kv_heads;                     // sizes, see the kinds above
+    int64_t a, b, c, out;   // buffer indices, -1: absent; c is also the residual of a product
+    int64_t n, k, kv_heads; // sizes, see the kinds above
     int64_t a_offset, a_stride, c_offset, c_stride, out_offset, out_stride;
-    int64_t max_rows;                           // rows that fit the cache (KV_STORE, ATTENTION) or position tables (ROPE)
+    int64_t max_rows; // rows that fit the cache (KV_STORE, ATTENTION) or position tables (ROPE)
 } nk_op;
 _Static_assert(sizeof(nk_op) == 16 * 8, "nk_op is 16 int64 fields");
 

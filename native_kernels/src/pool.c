@@ -30,7 +30,7 @@ static struct {
     void *arg;
     const volatile int *cancel;
     int threads;
-    _Atomic int stopped; // a chunk was not run because of the cancel flag
+    _Atomic int stopped;           // a chunk was not run because of the cancel flag
     _Alignas(64) _Atomic int held; // 1 while a caller owns the pool
     _Atomic int wanted;            // nk_set_threads, 0: not asked yet
     int started;                   // workers that exist; guarded by `held`

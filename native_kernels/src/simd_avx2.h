@@ -1,4 +1,5 @@
-// The vector operations of the kernels for AVX2 + FMA + F16C: eight floats. Knows no kernels. Names: see simd_generic.h.
+// The vector operations of the kernels for AVX2 + FMA + F16C: eight floats. Knows no kernels. Names: see
+// simd_generic.h.
 #pragma once
 #include <immintrin.h>
 #include <math.h>
@@ -49,7 +50,7 @@ static inline vf v_scale2(vf p, vf n) {
     return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(g, bias), 23)));
 }
 static inline void v_transpose(vf r[VW]) { // the square r[row][lane], in place
-    vf q[VW]; // q[4 g + i]: columns i and i + 4 of the rows 4 g .. 4 g + 3
+    vf q[VW];                              // q[4 g + i]: columns i and i + 4 of the rows 4 g .. 4 g + 3
 #pragma GCC unroll 2
     for (int g = 0; g < VW; g += 4) {
         vf a = _mm256_unpacklo_ps(r[g], r[g + 1]), b = _mm256_unpackhi_ps(r[g], r[g + 1]);

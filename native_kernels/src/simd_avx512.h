@@ -32,7 +32,7 @@ static inline float v_sum(vf v) { return _mm512_reduce_add_ps(v); }
 static inline float v_hmax(vf v) { return _mm512_reduce_max_ps(v); }
 static inline vf v_round(vf v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vf v_scale2(vf p, vf n) { return _mm512_scalef_ps(p, n); } // p * 2^n
-static inline void v_transpose(vf r[VW]) { // the square r[row][lane], in place
+static inline void v_transpose(vf r[VW]) {                               // the square r[row][lane], in place
     vf q[VW]; // q[4 g + i]: columns i, i + 4, i + 8, i + 12 of the rows 4 g .. 4 g + 3
 #pragma GCC unroll 4
     for (int g = 0; g < VW; g += 4) {
@@ -44,7 +44,8 @@ static inline void v_transpose(vf r[VW]) { // the square r[row][lane], in place
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         vf even = _mm512_shuffle_f32x4(q[i], q[4 + i], 0x88), odd = _mm512_shuffle_f32x4(q[i], q[4 + i], 0xdd);
-        vf even2 = _mm512_shuffle_f32x4(q[8 + i], q[12 + i], 0x88), odd2 = _mm512_shuffle_f32x4(q[8 + i], q[12 + i], 0xdd);
+        vf even2 = _mm512_shuffle_f32x4(q[8 + i], q[12 + i], 0x88),
+           odd2 = _mm512_shuffle_f32x4(q[8 + i], q[12 + i], 0xdd);
         r[i] = _mm512_shuffle_f32x4(even, even2, 0x88), r[8 + i] = _mm512_shuffle_f32x4(even, even2, 0xdd);
         r[4 + i] = _mm512_shuffle_f32x4(odd, odd2, 0x88), r[12 + i] = _mm512_shuffle_f32x4(odd, odd2, 0xdd);
     }

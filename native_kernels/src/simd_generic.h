@@ -34,7 +34,7 @@ static inline vf v_add(vf a, vf b) { return a + b; }
 static inline vf v_sub(vf a, vf b) { return a - b; }
 static inline vf v_mul(vf a, vf b) { return a * b; }
 static inline vf v_div(vf a, vf b) { return a / b; }
-static inline vf v_fma(vf a, vf b, vf c) { return a * b + c; }  // one rounding only where the CPU has the instruction
+static inline vf v_fma(vf a, vf b, vf c) { return a * b + c; } // one rounding only where the CPU has the instruction
 static inline vf v_fnma(vf a, vf b, vf c) { return c - a * b; }
 static inline vf v_pick(vf_bits m, vf a, vf b) { return (vf)((m & (vf_bits)a) | (~m & (vf_bits)b)); }
 static inline vf v_max(vf a, vf b) { return v_pick(a > b, a, b); }
