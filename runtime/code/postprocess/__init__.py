@@ -35,6 +35,7 @@ def apply(raw: str, caret: Caret) -> Offer | Silence:
     """All rules in order. The offer's text is never empty and never only white space."""
     if not raw.strip():
         return Silence("the model had nothing to add")
+    whole_line = "\n" in cut_junk(raw).lstrip("\n")
     steps = (
         ("special tokens", cut_junk),
         ("single line", lambda text: cut_to_line(text, caret)),
@@ -42,7 +43,7 @@ def apply(raw: str, caret: Caret) -> Offer | Silence:
         ("block end", lambda text: cut_at_block_end(text, caret)),
         ("repetition", cut_loop),
         ("next line", lambda text: cut_at_next_line(text, caret)),
-        ("suffix overlap", lambda text: cut_overlap(text, caret)),
+        ("suffix overlap", lambda text: cut_overlap(text, caret, whole_line)),
     )
     text = raw
     for name, rule in steps:

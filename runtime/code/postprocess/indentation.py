@@ -1,39 +1,52 @@
 """Rule: an offer is indented as its file is, and fits the white space that is already left of the caret.
 
-Knows steps of indentation and tabs; knows no syntax beyond “a line that ends with a colon or an open bracket indents”.
+Knows steps of indentation and tabs; of syntax only what the scanner sees, and that a colon indents.
 """
 
+import re
+
 from runtime.code.caret import Caret, Indent, leading
+from runtime.code.scanner import above_state
 
 
 def fit_indentation(text: str, caret: Caret) -> str:
     """`text` with the file's tabs or spaces, and with no white space at its start that would be there twice.
 
-    After text on the line, a blank before the caret swallows those that the answer starts with. On a blank line the
-    answer's own white space may only fill up to what the line above allows.
+    After text on the line, one blank before the caret swallows one at the answer's start. On a blank line the answer's
+    own white space may only fill up to what the line above allows a statement.
     """
     lines = text.split("\n")
     lines[1:] = [_restyle(line, caret.indent) for line in lines[1:]]
     first = lines[0]
     if caret.line_prefix.strip():
-        if caret.line_prefix[-1] in " \t":
+        if _BLANK_TWICE.match(caret.line_prefix[-2:] + "|" + first):
             first = first.lstrip(" \t")
     elif first.strip():
         lead = leading(first)
-        room = _most(caret) - _columns(caret.line_prefix, caret.indent)
-        wanted = min(_columns(lead, caret.indent), max(0, room))
-        # A caret inside a step (one space typed of four) is filled up to a whole step, never beyond it.
-        first = _white(wanted, caret.indent) + first[len(lead) :]
+        columns = _columns(lead, caret.indent)
+        most = _most(caret)
+        if most is not None:
+            columns = min(columns, max(0, most - _columns(caret.line_prefix, caret.indent)))
+        first = _white(columns, caret.indent) + first[len(lead) :]
     lines[0] = first
     return "\n".join(lines)
 
 
-def _most(caret: Caret) -> int:
-    """The deepest column at which a line under the previous one may start."""
+# One blank on each side of the caret is one too many; several are somebody's alignment.
+_BLANK_TWICE = re.compile(r"\S[ \t]\|[ \t]\S")
+
+
+def _most(caret: Caret) -> int | None:
+    """The deepest column at which a statement under the previous line may start; None where none starts.
+
+    Inside brackets, strings and after a line that goes on, white space is a matter of taste.
+    """
     above = caret.previous_line
-    depth = _columns(leading(above), caret.indent)
     code = above.split("#", 1)[0].rstrip() if caret.language == "python" else above.rstrip()
-    return depth + caret.indent.width if code[-1:] in (":", "(", "[", "{", "\\", ",") else depth
+    if above_state(caret) or code.endswith("\\"):
+        return None
+    depth = _columns(leading(above), caret.indent)
+    return depth + caret.indent.width if code[-1:] in (":", "{") else depth
 
 
 def _columns(white: str, indent: Indent) -> int:

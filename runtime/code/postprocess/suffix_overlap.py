@@ -9,28 +9,30 @@ from runtime.code.caret import Caret
 _CLOSERS = set(")]}\"'` ")
 
 
-def cut_overlap(text: str, caret: Caret) -> str:
+def cut_overlap(text: str, caret: Caret, whole_line: bool) -> str:
     """`text` without an end that equals the start of the line's rest.
 
-    The whole rest counts always; a part of it only if it is at least three characters, starts and ends at a word
-    boundary.
+    `whole_line`: the model wrote on past the end of this line, so it has written the rest of it again, wherever that
+    begins. Else the rest counts only from a word's boundary on, and a part of it only from three characters on.
     """
     rest = caret.line_suffix.rstrip()
     if not rest.strip() or set(rest) <= _CLOSERS:
         return text
-    head, _, tail = text.partition("\n")
+    head, newline, tail = text.partition("\n")
+    if whole_line and head.rstrip().endswith(rest.lstrip()):
+        return head.rstrip()[: -len(rest.lstrip())]
     for whole in (rest, rest.lstrip()):
         at = head.find(whole)
-        if at >= 0 and not _inside_word(head, at, whole):
+        if at >= 0 and not _inside_word(head, at, whole) and (len(whole) > 2 or head.rstrip().endswith(whole)):
             return head[:at]
     stripped = head.rstrip()
     for size in range(min(len(rest), len(stripped)) - 1, 2, -1):
         part = rest[:size]
-        if stripped.endswith(part) and not _inside_word(rest, 0, part) and not part.isspace():
+        if stripped.endswith(part) and not part.isspace() and not _inside_word(rest, 0, part):
             at = len(stripped) - size
             if not _inside_word(stripped, at, part):
                 return stripped[:at]
-    return text if not tail else head + "\n" + tail
+    return head + newline + tail
 
 
 def _inside_word(text: str, at: int, part: str) -> bool:

@@ -29,4 +29,4 @@ def test_a_block_ends_where_the_indentation_falls_back():
 
 
 def test_several_lines_are_bounded():
-    assert fed(at("x = [\n    ¦", multiline=True), *["    1,\n"] * 50) == 12
+    assert fed(at("x = [\n    ¦", multiline=True), "1,\n", *["    1,\n"] * 50) == 12

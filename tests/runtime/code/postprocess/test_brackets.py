@@ -1,7 +1,8 @@
 import pytest
 from carets import at
 
-from runtime.code.postprocess.brackets import balance, scan
+from runtime.code.postprocess.brackets import balance
+from runtime.code.scanner import scan
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,11 @@ from runtime.code.postprocess.brackets import balance, scan
         ("x = {¦}", '"a": [1, 2]}', ('"a": [1, 2]', 0)),
         ("f(¦)  # (", "')'", ("')'", 0)),
         ("# (\nx = y¦", ")", ("", 0)),
+        ('    """\n    long ago\n    """\n    def f(self):\n        g(¦)\n', "x)", ("x", 0)),
+        ('def f():\n    """Says (¦)\n    """\n', "it)", ("it", 0)),
+        ('def f():\n    """Ends\n    ¦\n\ndef g():\n    """Other."""\n', 'here."""', ('here."""', 0)),
+        ("call(\n    f(¦)\n", "x)", ("x", 0)),
+        ("t = (\n    (1, 2),\n    (3, ¦\n)\n", "4),", ("4),", 0)),
         ('"""(\n"""\nx = (¦)', "1)", ("1", 0)),
     ],
 )

@@ -17,6 +17,9 @@ from runtime.code.postprocess.indentation import fit_indentation
         ("a = 1\n¦", "    b = 2", "b = 2"),
         ("a = 1  # note:\n¦", "    b = 2", "b = 2"),
         ("def f():\n    pass\n\n¦", "def g():", "def g():"),
+        ("x = call(a,\n¦", "         b)", "         b)"),
+        ('"""Doc.\n¦', "      indented prose", "      indented prose"),
+        ("a      = 1\nb  ¦", "    = 2", "    = 2"),
     ],
 )
 def test_the_first_line_fits_the_white_space_left_of_the_caret(place, raw, text):

@@ -18,4 +18,14 @@ from runtime.code.postprocess.suffix_overlap import cut_overlap
     ],
 )
 def test_what_stands_right_of_the_caret_is_not_written_twice(place, raw, text):
-    assert cut_overlap(raw, at(place)).rstrip() == text
+    assert cut_overlap(raw, at(place), whole_line=False).rstrip() == text
+
+
+def test_a_model_that_wrote_the_whole_line_wrote_its_rest_too():
+    caret = at("total = self.¦ation")
+    assert cut_overlap("calculation", caret, whole_line=True) == "calcul"
+    assert cut_overlap("calculation", caret, whole_line=False) == "calculation"
+
+
+def test_an_operator_in_the_middle_is_no_overlap():
+    assert cut_overlap("a % b, c", at("x = (¦%"), whole_line=False) == "a % b, c"
