@@ -60,12 +60,19 @@ def main(argv: list[str] | None = None) -> int:
             from lsp_server.commands.lsp import serve
 
             return serve(argv[1:], *pipes)
-        return _run(name, argv[1:])
+        code = _run(name, argv[1:])
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("hearth: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return 141  # the reader of our output went away: what `| head` does
+    except (
+        BrokenPipeError
+    ):  # the reader of our output went away, as `| head` does; nor may Python's last flush complain
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
     except Exception as error:  # the last fence: a user sees one line; HEARTH_TRACEBACK=1 shows the rest
         import os
 
