@@ -44,17 +44,6 @@ def main(argv: list[str] | None = None) -> int:
     pipes = claim_stdout() if argv[:1] == ["lsp"] and not {"-h", "--help"} & set(argv) else None
     leave_current_folder()
     name = argv[0] if argv else "--help"
-    if name in ("-h", "--help", "help"):
-        width = max(map(len, (*COMMANDS, *TUNING)))
-        lines = [f"  {key:{width}}  {text}" for key, (_, text) in COMMANDS.items()]
-        lines += [f"  {key:{width}}  {text}" for key, text in TUNING.items()]
-        print(USAGE.format(commands="\n".join(lines)))
-        return 0 if argv else 2
-    if name == "--version":
-        from importlib.metadata import version
-
-        print(f"hearth {version('codehearth')}")
-        return 0
     try:
         if pipes is not None:
             from lsp_server.commands.lsp import serve
@@ -62,13 +51,11 @@ def main(argv: list[str] | None = None) -> int:
             return serve(argv[1:], *pipes)
         code = _run(name, argv[1:])
         sys.stdout.flush()
-        return code
+        return code if argv else 2
     except KeyboardInterrupt:
         print("hearth: interrupted", file=sys.stderr)
         return 130
-    except (
-        BrokenPipeError
-    ):  # the reader of our output went away, as `| head` does; nor may Python's last flush complain
+    except BrokenPipeError:  # the reader went away, as `| head` does; Python's last flush must not complain either
         import os
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -86,6 +73,14 @@ def _run(name: str, argv: list[str]) -> int:
     from importlib import import_module
     from importlib.util import find_spec
 
+    if name in ("-h", "--help", "help"):
+        _help()
+        return 0
+    if name == "--version":
+        from importlib.metadata import version
+
+        print(f"hearth {version('codehearth')}")
+        return 0
     if name in COMMANDS:
         module = f"lsp_server.commands.{COMMANDS[name][0]}"
         if find_spec(module) is None:
@@ -100,6 +95,13 @@ def _run(name: str, argv: list[str]) -> int:
         return command(argv) or 0
     print(f"hearth: no command “{name}”; `hearth --help` lists them", file=sys.stderr)
     return 2
+
+
+def _help() -> None:
+    width = max(map(len, (*COMMANDS, *TUNING)))
+    lines = [f"  {key:{width}}  {text}" for key, (_, text) in COMMANDS.items()]
+    lines += [f"  {key:{width}}  {text}" for key, text in TUNING.items()]
+    print(USAGE.format(commands="\n".join(lines)))
 
 
 def _line(error: Exception) -> str:

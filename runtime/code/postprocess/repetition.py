@@ -23,9 +23,9 @@ def cut_loop(text: str) -> str:
 
 
 def _cut_unit(line: str) -> str:
-    """The text before a run of one repeated unit, with the unit once; the unit has a letter or digit in it.
+    """The text before a run of one repeated unit, with the unit once.
 
-    Runs of punctuation (``====``, ``----``, ``))))``) are left to the other rules: they are often meant.
+    Runs of one mark (``====``, ``----``, ``))))``) are left alone: they are often meant.
     """
     n = len(line)
     for size in range(1, min(_LONGEST_UNIT, n // _TIMES) + 1):
@@ -35,7 +35,7 @@ def _cut_unit(line: str) -> str:
             if run >= size * (_TIMES - 1) and run >= 12:
                 start = i - run - size + 1
                 unit = line[start : start + size]
-                if any(char.isalnum() for char in unit):
+                if len(set(unit)) > 1 or unit.isalnum():
                     return line[: start + size].rstrip()
     return line
 

@@ -11,6 +11,7 @@ from runtime.code.postprocess.repetition import cut_at_next_line, cut_loop, repe
         ("x, 1, 1, 1, 1, 1, 1, 1", "x, 1"),
         ("foo bar foo bar foo bar foo bar foo bar", "foo bar"),
         ("a\nb()\nb()\nb()\nb()", "a\nb()"),
+        ("= = = = = = = = = = =", "="),
         ("[[0, 1], [1, 0]]", "[[0, 1], [1, 0]]"),
         ("'=' * 10  # ==========================", "'=' * 10  # =========================="),
         ("", ""),
