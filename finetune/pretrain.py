@@ -22,7 +22,8 @@ from runtime.models.decoder import Decoder
 from runtime.text import load_tokenizer
 
 from .data.corpus import Corpus, load_corpus
-from .data.packing import Batcher, windows
+from .data.packing import windows
+from .data.streams import RowStreams
 from .evaluate import TokenScore, score_batches, token_lengths
 from .recipe import Recipe
 from .trainer import Listener, Trainer, TrainingError
@@ -58,7 +59,7 @@ def prepare(
         raise TrainingError(f"the corpus in {corpus_folder} has no training documents")
     data = recipe.data
     chat = corpus.chat("train") if data.chat_rate else []
-    batches = Batcher(
+    batches = RowStreams(
         documents, tokenizer, data.batch, data.context, recipe.seed, data.fim, chat=chat, chat_rate=data.chat_rate
     )
     model = Decoder(recipe.model, seed=recipe.seed)
