@@ -45,7 +45,7 @@ await withVSCode('chat', { files: { [FILE]: CODE }, settings: { 'codehearth.chat
   code.configure({ 'codehearth.chat.maxTokens': 4096 });
   await sleep(500);
   let stopped = '';
-  for (let attempt = 0; attempt < 5 && !stopped.includes('stopped'); attempt++) {
+  for (let attempt = 0; attempt < 15 && !stopped.includes('stopped'); attempt++) {
     await chat.evaluate(() => {
       const stop = document.getElementById('stop');
       new MutationObserver((_, observer) => {

@@ -4,8 +4,8 @@ Each test runs one node script of this folder, which starts code-server and a he
 and reports named checks. Where the kernel allows it, all of it runs in a network that has nothing but loopback.
 Needs the rig (`tests/e2e/install_rig.sh`) and npm; skipped by name without them. Screenshots: `tests/artifacts/`.
 
-From the environment: CODEHEARTH_VSIX (a built extension to test), CODEHEARTH_E2E_INTERPRETER (what starts the server;
-default: the Python that runs the tests).
+From the environment: CODEHEARTH_VSIX (a built extension to test), CODEHEARTH_E2E_MODEL (folder of a model; default: the
+embedded one).
 """
 
 import json
@@ -68,7 +68,8 @@ def play(script: str, rig: Path, vsix: Path, isolation: list[str], work: Path) -
     environment = os.environ | {
         "RIG": str(rig),
         "VSIX": str(vsix),
-        "INTERPRETER": os.environ.get("CODEHEARTH_E2E_INTERPRETER", sys.executable),
+        "INTERPRETER": sys.executable,
+        "MODEL": os.environ.get("CODEHEARTH_E2E_MODEL", ""),
         "BROWSER": next(filter(None, map(shutil.which, BROWSERS))),
         "WORK": str(work),
         "RESULT": str(result),

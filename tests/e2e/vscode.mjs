@@ -1,15 +1,15 @@
 // A real VS Code for the tests: code-server on loopback, headless Chromium, the built extension, an empty profile.
 // What a script gets: a page, the workspace folder, named checks, screenshots. It knows no scenario.
 //
-// From the environment: RIG (folder of the rig), VSIX, INTERPRETER, BROWSER, WORK (an empty folder), RESULT (JSON file to
-// write), ARTIFACTS (folder of the screenshots).
+// From the environment: RIG (folder of the rig), VSIX, INTERPRETER (a Python with Codehearth), BROWSER, WORK (an empty
+// folder), RESULT (JSON file to write), ARTIFACTS (folder of the screenshots), MODEL (a folder, or empty: the embedded one).
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import net from 'node:net';
 import path from 'node:path';
 
-const { RIG, VSIX, INTERPRETER, BROWSER, WORK, RESULT, ARTIFACTS } = process.env;
+const { RIG, VSIX, INTERPRETER, BROWSER, WORK, RESULT, ARTIFACTS, MODEL } = process.env;
 const { chromium } = createRequire(path.join(RIG, 'tools/package.json'))('playwright-core');
 const CODE_SERVER = path.join(RIG, 'code-server/node_modules/code-server/out/node/entry.js');
 const LOCAL_HOSTS = ['127.0.0.1', 'localhost'];
@@ -37,7 +37,6 @@ const SETTINGS = {
   'editor.autoClosingQuotes': 'never',
   'editor.autoIndent': 'none',
   'editor.renderWhitespace': 'none',
-  'codehearth.interpreter': INTERPRETER,
 };
 
 /** Runs `scenario(code)` against a fresh VS Code and ends the process: 0 if every check held. */
@@ -76,7 +75,8 @@ class VSCode {
       fs.writeFileSync(path.join(this.workspace, file), text);
     }
     this.settingsFile = path.join(this.userData, 'User/settings.json');
-    fs.writeFileSync(this.settingsFile, JSON.stringify({ ...SETTINGS, ...settings }, null, 1));
+    fs.writeFileSync(this.settingsFile, JSON.stringify(SETTINGS, null, 1));
+    this.configure({ 'codehearth.model': MODEL ?? '', ...settings });
 
     const env = { ...process.env, EXTENSIONS_GALLERY: '{}', XDG_CONFIG_HOME: path.join(WORK, 'config') };
     env.XDG_DATA_HOME = path.join(WORK, 'data');
@@ -87,7 +87,7 @@ class VSCode {
     env.NO_PROXY = env.no_proxy = LOCAL_HOSTS.join(',');
     const profile = ['--user-data-dir', this.userData, '--extensions-dir', path.join(WORK, 'extensions')];
     const quiet = ['--disable-telemetry', '--disable-update-check'];
-    execFileSync(process.execPath, [CODE_SERVER, ...profile, ...quiet, '--install-extension', VSIX], { env });
+    this.install([...profile, ...quiet], env);
     this.took('extension installed');
 
     const port = await freePort();
@@ -124,6 +124,17 @@ class VSCode {
     });
     await this.page.waitForSelector('.explorer-folders-view .monaco-list-row', { timeout: 60_000 });
     this.took('workbench up');
+  }
+
+  /** As a user does it, by `hearth vscode`: the extension then knows the interpreter without any setting. */
+  install(arguments_, env) {
+    const editor = path.join(WORK, 'editor');
+    const quoted = [process.execPath, CODE_SERVER, ...arguments_].map((word) => `'${word}'`).join(' ');
+    fs.writeFileSync(editor, `#!/bin/sh\nexec ${quoted} "$@"\n`, { mode: 0o755 });
+    const hearth = 'import sys; from lsp_server.cli import main; sys.exit(main(sys.argv[1:]))';
+    const command = ['-P', '-c', hearth, 'vscode', '--vsix', VSIX, '--editor', editor];
+    const said = execFileSync(INTERPRETER, command, { env, cwd: WORK, encoding: 'utf8' });
+    this.check('hearth vscode installs the extension', said.includes('codehearth.codehearth'), said.split('\n')[0]);
   }
 
   async stop() {
@@ -168,7 +179,7 @@ class VSCode {
     return this.read(file);
   }
 
-  /** Writes settings of the machine while VS Code runs: it watches this file, not the user's settings.json. */
+  /** Writes settings of the machine, also while VS Code runs: it watches this file, not the user's settings.json. */
   configure(changes) {
     this.changed = { ...this.changed, ...changes };
     fs.mkdirSync(path.join(this.userData, 'Machine'), { recursive: true });
