@@ -18,7 +18,6 @@ COMMANDS = {
 TUNING = {
     "corpus": "build a corpus of source files",
     "pretrain": "train a model from random weights",
-    "tune": "teach a model your own repository",
     "eval": "measure a model on code that it never saw",
     "export": "write a trained model as a folder to load",
 }

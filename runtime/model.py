@@ -81,6 +81,10 @@ class Model:
             raise ValueError("mask and token_types belong to encoders; this model is a decoder")
         return self.network.whole(ids)[1]
 
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings belong to encoder models; a decoder refuses with ValueError."""
+        raise ValueError(f"the model {self.name!r} is a decoder: it has no pooled embeddings")
+
     # ---- prompts -----------------------------------------------------------------------------------------------
 
     def prompt(self, source, max_tokens: int) -> Prompt:
