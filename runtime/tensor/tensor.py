@@ -1,11 +1,12 @@
 """Tensor: a float32 numpy array that remembers how it was made, so that gradients can flow back.
 
 Reverse-mode differentiation on a tape (Wengert 1964; as in micrograd and autograd): every operation in `ops.py` returns
-a Tensor with its parents and a vector-Jacobian product (vjp). `backward()` walks the graph once, from the result to the leaves.
+a Tensor with its parents and a vector-Jacobian product (vjp). `backward()` walks the graph once, from the result to the
+leaves.
 
 Rules that keep it fast and simple:
-- a vjp receives the gradient of its output and returns one array per parent, or None where it has already added its
-  share to the parent's `.grad` (large weights, where a temporary would cost a pass over memory) or where nothing is due;
+- a vjp receives the gradient of its output and returns one array per parent, or None where nothing is due or where it
+  has already added its share to the parent's `.grad` (large weights, where a temporary would cost a pass over memory);
 - the gradient array of an output belongs to its vjp: it may be changed, and handed on to at most one parent;
 - gradients of leaves accumulate over several backward passes until `zero_grad`.
 Knows no layers and no models.

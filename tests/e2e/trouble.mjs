@@ -1,5 +1,5 @@
 // What a person sees when the language server cannot be started: a sentence, and a way on.
-import { until, withVSCode } from './vscode.mjs';
+import { sleep, until, withVSCode } from './vscode.mjs';
 
 const MISSING = '/nowhere/bin/python3';
 
@@ -25,6 +25,7 @@ await withVSCode('trouble', { files: { 'a.py': '' }, settings: { 'codehearth.int
     await open();
     return page.locator('.quick-input-list .monaco-list-row', { hasText: 'Restart' }).first().isVisible();
   });
+  await sleep(400); // it fades in
   await code.screenshot('menu');
   code.check('a click on the status bar opens the menu', true);
 });

@@ -85,7 +85,7 @@ function describe(name: string, value: number | string | boolean | null): string
 export async function showMenu(): Promise<void> {
   const enabled = vscode.workspace.getConfiguration('codehearth').get('enable', true);
   const entries: (vscode.QuickPickItem & { command: string })[] = [
-    { label: `$(power) Switch inline completion ${enabled ? 'off' : 'on'}`, command: 'codehearth.toggle' },
+    { label: `$(zap) Switch inline completion ${enabled ? 'off' : 'on'}`, command: 'codehearth.toggle' },
     { label: '$(comment-discussion) Open chat', command: 'codehearth.openChat' },
     { label: '$(debug-restart) Restart the language server', command: 'codehearth.restartServer' },
     { label: '$(output) Show the log', command: 'codehearth.showLog' },
