@@ -111,7 +111,7 @@ def card(facts: dict, results: dict | None, evaluated_on: str) -> str:
         ]
     val = [row for row in facts["metrics"] if "val_loss" in row]
     if val:
-        lines += ["", f"Last evaluation while training (file beginnings): {val[-1]['val_loss']:.4f} nats per token, "
+        lines += ["", f"Last evaluation while training (sections of files): {val[-1]['val_loss']:.4f} nats per token, "
                   f"{val[-1]['val_bits_per_byte']:.4f} bits per byte."]  # fmt: skip
     if not facts["note"]:
         lines += ["", "![training curve](curve.png)"]

@@ -23,12 +23,12 @@ from runtime.text import load_tokenizer
 
 from .data.corpus import Corpus, load_corpus
 from .data.packing import windows
+from .data.sections import sections
 from .data.streams import RowStreams
 from .evaluate import TokenScore, score_batches, token_lengths
 from .recipe import Recipe
 from .trainer import Listener, Trainer, TrainingError
 
-_VAL_CHARACTERS = 8000  # of each validation file, so that many files are seen
 _PROMPTS = ("def read_json(path):\n    ", "class Stack:\n    def __init__(self", "import os\nimport sys\n\ndef main(")
 _SAMPLE_TOKENS = 48
 
@@ -54,7 +54,8 @@ def prepare(
         raise TrainingError(
             f"the tokenizer has {tokenizer.vocab_size} entries, the recipe's model {recipe.model.vocab_size}"
         )
-    documents = [d.text for d in corpus.documents("train")]
+    cut = recipe.data.section_lines
+    documents = [part for d in corpus.documents("train") for part in sections(d.text, cut)]
     if not documents:
         raise TrainingError(f"the corpus in {corpus_folder} has no training documents")
     data = recipe.data
@@ -84,8 +85,8 @@ def prepare(
 
 
 def validation(model, corpus: Corpus, tokenizer, recipe: Recipe):
-    """() -> TokenScore on the beginnings of validation files, the same rows every time; None without such files."""
-    texts = [d.text[:_VAL_CHARACTERS] for d in corpus.documents("val")]
+    """() -> TokenScore on sections of validation files, the same rows every time; None without such files."""
+    texts = [part for d in corpus.documents("val") for part in sections(d.text, recipe.data.section_lines)]
     if not texts:
         return None
     order = np.random.default_rng(0).permutation(len(texts))

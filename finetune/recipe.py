@@ -25,16 +25,22 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class DataSettings:
-    """context: tokens per row. batch: rows per step. chat_rate: share of rows that begin with a chat document."""
+    """context: tokens per row. batch: rows per step. chat_rate: share of rows that begin with a chat document.
+
+    section_lines: documents are cut into sections of about so many lines before they are shuffled; 0 = whole.
+    """
 
     context: int = 512
     batch: int = 16
     chat_rate: float = 0.03
+    section_lines: int = 60
     fim: FimSettings = FimSettings()
 
     def __post_init__(self) -> None:
         if not 8 <= self.context <= 1 << 20 or not 1 <= self.batch <= 1 << 16:
             raise ValueError("context must be at least 8 and batch at least 1")
+        if self.section_lines < 0:
+            raise ValueError("section_lines must not be negative")
         if not 0 <= self.chat_rate <= 1:
             raise ValueError("chat_rate must be from 0 to 1")
 
