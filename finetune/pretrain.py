@@ -19,6 +19,7 @@ import platformdirs
 from runtime.files.atomic import atomic_write_bytes, atomic_write_text
 from runtime.generate import make_sampler
 from runtime.models.decoder import Decoder
+from runtime.tensor import no_grad
 from runtime.text import load_tokenizer
 
 from .data.corpus import Corpus, load_corpus
@@ -99,6 +100,7 @@ def validation(model, corpus: Corpus, tokenizer, recipe: Recipe):
     ]
     lengths = token_lengths(tokenizer)
 
+    @no_grad()
     def evaluate() -> TokenScore:
         return score_batches(lambda ids, targets: model.loss(ids, targets).item(), fixed, lengths)
 
@@ -110,6 +112,7 @@ def sampler(model, tokenizer, path: Path, listener: Listener):
     draw = make_sampler()
     end = tokenizer.special["<|endoftext|>"]
 
+    @no_grad()
     def sample(step: int) -> None:
         texts = []
         for prompt in _PROMPTS:

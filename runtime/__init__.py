@@ -1,8 +1,8 @@
 """Runs and differentiates models; knows no editor and changes no weights.
 
-import runtime
-m = runtime.load_model()
-m.infill("def add(a, b):\n    return ", "\n").text
+>>> import runtime
+>>> model = runtime.load_model()
+>>> print(model.infill("def add(a, b):\\n    return ", "\\n"))
 """
 
 from runtime.engine.lane import Engine, Request

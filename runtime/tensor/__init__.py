@@ -14,7 +14,7 @@ from runtime.tensor.ops import (
     sum_,
     swiglu,
 )
-from runtime.tensor.tensor import Tensor
+from runtime.tensor.tensor import Tensor, no_grad
 
 __all__ = [
     "Tensor",
@@ -25,6 +25,7 @@ __all__ = [
     "linear",
     "linear_cross_entropy",
     "mul",
+    "no_grad",
     "reshape",
     "rmsnorm",
     "rope",

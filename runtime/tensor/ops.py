@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 import native_kernels as nk
-from runtime.tensor.tensor import Tensor
+from runtime.tensor.tensor import Tensor, needs_grad
 
 
 def _check(ok: bool, message: str) -> None:
@@ -161,7 +161,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: np.ndarray, chunk: 
     """
     rows = x.shape[0]
     counted = max(1, int((targets >= 0).sum()))
-    train = x.requires_grad or weight.requires_grad
+    train = needs_grad(x, weight)
     dx = np.empty_like(x.data) if train else None
     dweight = np.zeros_like(weight.data) if train else None
     logits = np.empty((min(chunk, rows), weight.shape[0]), dtype=np.float32)

@@ -14,13 +14,32 @@ Knows no layers and no models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
 import native_kernels as nk
 
 Vjp = Callable[[np.ndarray], Sequence["np.ndarray | None"]]
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Inside this block operations compute values only: nothing is recorded and no gradient is made ready."""
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def needs_grad(*parents: Tensor) -> bool:
+    """Whether an operation on `parents` must be able to give gradients."""
+    return _recording.get() and any(parent.requires_grad for parent in parents)
 
 
 class Tensor:
@@ -37,9 +56,9 @@ class Tensor:
 
     @staticmethod
     def from_op(data: np.ndarray, parents: tuple[Tensor, ...], vjp: Vjp) -> Tensor:
-        """Result of an operation; it is recorded only if a parent needs a gradient."""
+        """Result of an operation; it is recorded only if a parent needs a gradient (and not inside `no_grad`)."""
         out = Tensor(data)
-        if any(p.requires_grad for p in parents):
+        if needs_grad(*parents):
             out.requires_grad, out._parents, out._vjp = True, parents, vjp
         return out
 

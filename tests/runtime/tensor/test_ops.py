@@ -118,6 +118,16 @@ def test_nothing_is_recorded_without_a_leaf_that_needs_it():
     assert not out.requires_grad and out._parents == ()
 
 
+def test_no_grad_computes_the_same_values_and_records_nothing():
+    x, w = t.Tensor(_normal(5, 4), requires_grad=True), t.Tensor(_normal(7, 4), requires_grad=True)
+    targets = np.array([1, -1, 0, 6, 3], dtype=np.int32)
+    recorded = t.linear_cross_entropy(x, w, targets)
+    with t.no_grad():
+        plain = t.linear_cross_entropy(x, w, targets)
+    assert plain.item() == recorded.item() and recorded.requires_grad
+    assert not plain.requires_grad and plain._parents == ()
+
+
 def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match=r"\(2, 3\).*\(4, 5\)"):
         t.linear(t.Tensor(np.zeros((2, 3))), t.Tensor(np.zeros((4, 5))))
