@@ -29,7 +29,7 @@ static const struct {
     const char *needs;
     double (*fma_peak)(int64_t rounds);
 } tables[] = {
-    // best first
+// best first
 #if defined(__x86_64__) || defined(_M_X64)
     {&kernels_avx512_vnni, has_avx512_vnni, "AVX-512 F/BW/VL/DQ, VNNI and BF16", fma_peak_avx512_vnni},
     {&kernels_avx512, has_avx512, "AVX-512 F/BW/VL/DQ", fma_peak_avx512},
