@@ -21,6 +21,8 @@ cdef extern from "pool.h" nogil:
     void nk_set_threads(int n)
 
 cdef extern from "kernels.h" nogil:
+    int NK_RELU, NK_TANH, NK_SIGMOID, NK_SILU, NK_GELU_TANH, NK_GELU_ERF
+
     ctypedef struct kernel_table:
         const char *name
         void (*gemm_f32)(int, int, int64_t, int64_t, int64_t, const float *, int64_t, const float *, int64_t, float *,
@@ -35,6 +37,10 @@ cdef extern from "kernels.h" nogil:
         void (*rmsnorm)(float *, float *, const float *, const float *, int64_t, int64_t, float) noexcept nogil
         void (*rmsnorm_backward)(float *, float *, const float *, const float *, const float *, const float *, int64_t,
                                  int64_t) noexcept nogil
+        void (*layernorm)(float *, float *, float *, const float *, const float *, const float *, int64_t, int64_t,
+                          float) noexcept nogil
+        void (*layernorm_backward)(float *, float *, float *, const float *, const float *, const float *,
+                                   const float *, const float *, int64_t, int64_t) noexcept nogil
         void (*rope)(float *, int64_t, const float *, const float *, const int32_t *, int64_t, int64_t, int64_t,
                      int) noexcept nogil
         void (*attention)(float *, float *, const float *, const float *, const float *, int64_t, int64_t, int64_t,
@@ -46,6 +52,10 @@ cdef extern from "kernels.h" nogil:
                                    int) noexcept nogil
         void (*swiglu)(float *, const float *, int64_t, int64_t) noexcept nogil
         void (*swiglu_backward)(float *, const float *, const float *, int64_t, int64_t) noexcept nogil
+        void (*activation)(int, float *, const float *, int64_t) noexcept nogil
+        void (*activation_backward)(int, float *, const float *, const float *, int64_t) noexcept nogil
+        void (*geglu)(int, float *, const float *, int64_t, int64_t) noexcept nogil
+        void (*geglu_backward)(int, float *, const float *, const float *, int64_t, int64_t) noexcept nogil
         void (*softmax_cross_entropy)(float *, float *, const float *, const int32_t *, int64_t, int64_t,
                                       float) noexcept nogil
         void (*adamw)(float *, const float *, float *, float *, int64_t, float, float, float, float, float, float,
@@ -539,6 +549,85 @@ def rmsnorm_backward(dout, x, weight, rstd, dweight, out=None):
     return out
 
 
+# ---- LayerNorm --------------------------------------------------------------------------------------------------
+
+def layernorm(x, weight, bias, float eps, out=None):
+    """x (..., D), weight and bias (D,) -> (out like x, mean (rows,), rstd (rows,)), rstd = 1 / sqrt(variance + eps).
+
+    out = (x - mean) * rstd * weight + bias over each row; out may be x. Ba et al. 2016.
+    """
+    cdef Arr X, W, B, O, M, S
+    cdef int64_t rows, D
+    _dense(x, "x", F32, False, &X)
+    rows = _split(&X, "x")
+    D = X.shape[X.nd - 1]
+    _dense(weight, "weight", F32, False, &W)
+    _shape1(&W, "weight", D)
+    _dense(bias, "bias", F32, False, &B)
+    _shape1(&B, "bias", D)
+    if out is None:
+        out = _empty(x.shape, _f32)
+    _dense(out, "out", F32, True, &O)
+    _like(&O, "out", &X)
+    _distinct(&O, "out", &X, "x", True)
+    _distinct(&O, "out", &W, "weight")
+    _distinct(&O, "out", &B, "bias")
+    mean = _empty((rows,), _f32)
+    rstd = _empty((rows,), _f32)
+    _dense(mean, "mean", F32, True, &M)
+    _dense(rstd, "rstd", F32, True, &S)
+    if rows:
+        with nogil:
+            K.layernorm(<float *>O.p, <float *>M.p, <float *>S.p, <const float *>X.p, <const float *>W.p,
+                        <const float *>B.p, rows, D, eps)
+    return out, mean, rstd
+
+
+def layernorm_backward(dout, x, weight, mean, rstd, dweight, dbias, out=None):
+    """Gradient of layernorm: returns dx (written to out if given; may be dout), adds to dweight and dbias (D,)."""
+    cdef Arr G, X, W, M, S, DW, DB, O
+    cdef int64_t rows, D
+    _dense(x, "x", F32, False, &X)
+    rows = _split(&X, "x")
+    D = X.shape[X.nd - 1]
+    _dense(dout, "dout", F32, False, &G)
+    _like(&G, "dout", &X)
+    _dense(weight, "weight", F32, False, &W)
+    _shape1(&W, "weight", D)
+    _dense(mean, "mean", F32, False, &M)
+    _shape1(&M, "mean", rows)
+    _dense(rstd, "rstd", F32, False, &S)
+    _shape1(&S, "rstd", rows)
+    _dense(dweight, "dweight", F32, True, &DW)
+    _shape1(&DW, "dweight", D)
+    _dense(dbias, "dbias", F32, True, &DB)
+    _shape1(&DB, "dbias", D)
+    if out is None:
+        out = _empty(x.shape, _f32)
+    _dense(out, "out", F32, True, &O)
+    _like(&O, "out", &X)
+    _distinct(&O, "out", &X, "x")
+    _distinct(&O, "out", &G, "dout", True)
+    _distinct(&O, "out", &W, "weight")
+    _distinct(&O, "out", &M, "mean")
+    _distinct(&O, "out", &S, "rstd")
+    for name, sums in (("dweight", dweight), ("dbias", dbias)):
+        _dense(sums, name, F32, True, &DW)
+        _distinct(&DW, name, &G, "dout")
+        _distinct(&DW, name, &X, "x")
+        _distinct(&DW, name, &O, "out")
+        _distinct(&DW, name, &W, "weight")
+        _distinct(&DW, name, &M, "mean")
+        _distinct(&DW, name, &S, "rstd")
+    _dense(dweight, "dweight", F32, True, &DW)
+    _distinct(&DW, "dweight", &DB, "dbias")
+    if rows:
+        with nogil:
+            K.layernorm_backward(<float *>O.p, <float *>DW.p, <float *>DB.p, <const float *>G.p, <const float *>X.p,
+                                 <const float *>W.p, <const float *>M.p, <const float *>S.p, rows, D)
+    return out
+
+
 # ---- rotary positions -------------------------------------------------------------------------------------------
 
 def rope(x, cos, sin, positions, bint inverse=False):
@@ -767,6 +856,103 @@ def swiglu_backward(dout, gu, out=None):
     if rows:
         with nogil:
             K.swiglu_backward(<float *>O.p, <const float *>G.p, <const float *>X.p, rows, F)
+    return out
+
+
+# ---- activations ------------------------------------------------------------------------------------------------
+
+_KINDS = {"relu": NK_RELU, "tanh": NK_TANH, "sigmoid": NK_SIGMOID, "silu": NK_SILU, "gelu_tanh": NK_GELU_TANH,
+          "gelu_erf": NK_GELU_ERF}
+
+
+cdef int _kind(object kind, bint gelu_only) except -1:
+    if not isinstance(kind, str) or kind not in _KINDS or (gelu_only and not kind.startswith("gelu")):
+        names = [name for name in _KINDS if not gelu_only or name.startswith("gelu")]
+        raise ValueError(f"kind: {kind!r}, expected one of {', '.join(names)}")
+    return _KINDS[kind]
+
+
+def activation(kind, x, out=None):
+    """relu, tanh, sigmoid, silu, gelu_tanh or gelu_erf of each value of x; out may be x.
+
+    silu(x) = x sigmoid(x); gelu_erf(x) = x Phi(x) and gelu_tanh its approximation (Hendrycks & Gimpel 2016).
+    """
+    cdef Arr X, O
+    cdef int code = _kind(kind, False)
+    _dense(x, "x", F32, False, &X)
+    if out is None:
+        out = _empty(x.shape, _f32)
+    _dense(out, "out", F32, True, &O)
+    _like(&O, "out", &X)
+    _distinct(&O, "out", &X, "x", True)
+    with nogil:
+        K.activation(code, <float *>O.p, <const float *>X.p, X.n)
+    return out
+
+
+def activation_backward(kind, dout, x, out=None):
+    """Gradient of activation: dout times the slope at x, of x's shape; out may be dout or x. relu's slope at 0 is 0."""
+    cdef Arr G, X, O
+    cdef int code = _kind(kind, False)
+    _dense(x, "x", F32, False, &X)
+    _dense(dout, "dout", F32, False, &G)
+    _like(&G, "dout", &X)
+    if out is None:
+        out = _empty(x.shape, _f32)
+    _dense(out, "out", F32, True, &O)
+    _like(&O, "out", &X)
+    _distinct(&O, "out", &X, "x", True)
+    _distinct(&O, "out", &G, "dout", True)
+    with nogil:
+        K.activation_backward(code, <float *>O.p, <const float *>G.p, <const float *>X.p, X.n)
+    return out
+
+
+def geglu(gu, out=None, kind="gelu_tanh"):
+    """gu (..., 2F) = [gate | up] -> gelu(gate) * up, (..., F); kind is gelu_tanh or gelu_erf. Shazeer 2020."""
+    cdef Arr X, O
+    cdef int64_t rows, F
+    cdef int code = _kind(kind, True)
+    _dense(gu, "gu", F32, False, &X)
+    rows = _split(&X, "gu")
+    if X.shape[X.nd - 1] % 2:
+        raise ValueError(f"gu: shape {_show(&X)}, expected (..., 2F)")
+    F = X.shape[X.nd - 1] // 2
+    shape = gu.shape[:-1] + (F,)
+    if out is None:
+        out = _empty(shape, _f32)
+    _dense(out, "out", F32, True, &O)
+    if out.shape != shape:
+        raise ValueError(f"out: shape {out.shape}, expected {shape}")
+    _distinct(&O, "out", &X, "gu")
+    if rows:
+        with nogil:
+            K.geglu(code, <float *>O.p, <const float *>X.p, rows, F)
+    return out
+
+
+def geglu_backward(dout, gu, out=None, kind="gelu_tanh"):
+    """Gradient of geglu: dout (..., F), gu (..., 2F) -> dgu (..., 2F), written to out if given (may be gu itself)."""
+    cdef Arr G, X, O
+    cdef int64_t rows, F
+    cdef int code = _kind(kind, True)
+    _dense(gu, "gu", F32, False, &X)
+    rows = _split(&X, "gu")
+    if X.shape[X.nd - 1] % 2:
+        raise ValueError(f"gu: shape {_show(&X)}, expected (..., 2F)")
+    F = X.shape[X.nd - 1] // 2
+    _dense(dout, "dout", F32, False, &G)
+    if dout.shape != gu.shape[:-1] + (F,):
+        raise ValueError(f"dout: shape {dout.shape}, expected {gu.shape[:-1] + (F,)}")
+    if out is None:
+        out = _empty(gu.shape, _f32)
+    _dense(out, "out", F32, True, &O)
+    _like(&O, "out", &X)
+    _distinct(&O, "out", &X, "gu", True)
+    _distinct(&O, "out", &G, "dout")
+    if rows:
+        with nogil:
+            K.geglu_backward(code, <float *>O.p, <const float *>G.p, <const float *>X.p, rows, F)
     return out
 
 

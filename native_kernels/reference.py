@@ -7,6 +7,8 @@ Shapes: B batch, T query rows, S key rows, H heads, KH key heads, D head or mode
 V vocabulary.
 """
 
+import math
+
 import numpy as np
 
 Q8_BLOCK = 32  # values per Q8_0 block
@@ -146,6 +148,34 @@ def rmsnorm_backward(dout, x, weight, rstd, dweight, out=None):
     return _give(_like(r * (gw - n * (gw * n).mean(axis=-1, keepdims=True)), x), out)
 
 
+# ---- LayerNorm ------------------------------------------------------------------------------------------------------
+
+
+def layernorm(x, weight, bias, eps, out=None):
+    """out = (x - mean) * rstd * weight + bias with rstd = 1 / sqrt(variance + eps), for each row. Ba et al. 2016."""
+    x64 = x.astype(np.float64)
+    mean = x64.mean(axis=-1, keepdims=True)
+    rstd = 1 / np.sqrt(x64.var(axis=-1, keepdims=True) + eps)
+    result = (x64 - mean) * rstd * weight + bias
+    return _give(_like(result, x), out), _like(mean.reshape(-1), x), _like(rstd.reshape(-1), x)
+
+
+def layernorm_backward(dout, x, weight, mean, rstd, dweight, dbias, out=None):
+    """dx = rstd * (gw - mean(gw) - n * mean(gw * n)) with gw = dout * weight and n = (x - mean) * rstd.
+
+    dweight = sum of dout * n and dbias = sum of dout over rows; both accumulate.
+    """
+    per_row = (*x.shape[:-1], 1)
+    r = rstd.astype(np.float64).reshape(per_row)
+    n = (x - mean.astype(np.float64).reshape(per_row)) * r
+    g = dout.astype(np.float64)
+    dweight += (g * n).reshape(-1, x.shape[-1]).sum(axis=0)
+    dbias += g.reshape(-1, x.shape[-1]).sum(axis=0)
+    gw = g * weight
+    dx = r * (gw - gw.mean(axis=-1, keepdims=True) - n * (gw * n).mean(axis=-1, keepdims=True))
+    return _give(_like(dx, x), out)
+
+
 # ---- rotary positions -----------------------------------------------------------------------------------------------
 
 
@@ -225,6 +255,53 @@ def swiglu_backward(dout, gu, out=None):
     s = _sigmoid(gate)
     dgate = dout * up * (s + gate * s * (1 - s))
     return _give(_like(np.concatenate([dgate, dout * gate * s], axis=-1), gu), out)
+
+
+# ---- activations ----------------------------------------------------------------------------------------------------
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _activation(kind, x):
+    """Value and slope in float64."""
+    if kind == "relu":
+        return np.maximum(x, 0), (x > 0).astype(np.float64)
+    if kind == "tanh":
+        return np.tanh(x), 1 - np.tanh(x) ** 2
+    s = _sigmoid(x)
+    if kind == "sigmoid":
+        return s, s * (1 - s)
+    if kind == "silu":
+        return x * s, s + x * s * (1 - s)
+    if kind == "gelu_tanh":
+        half = (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
+        du = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
+        return x * half, half + x * 2 * half * (1 - half) * du
+    phi = (1 + _erf(x / np.sqrt(2))) / 2
+    return x * phi, phi + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+
+
+def activation(kind, x, out=None):
+    """relu, tanh, sigmoid, silu = x sigmoid(x), gelu_erf = x Phi(x), gelu_tanh: Hendrycks & Gimpel 2016."""
+    return _give(_like(_activation(kind, x.astype(np.float64))[0], x), out)
+
+
+def activation_backward(kind, dout, x, out=None):
+    """dout times the slope at x. The slope of relu at 0 is 0."""
+    return _give(_like(dout * _activation(kind, x.astype(np.float64))[1], x), out)
+
+
+def geglu(gu, out=None, kind="gelu_tanh"):
+    """gu (..., 2F) = [gate | up] -> gelu(gate) * up. Shazeer 2020."""
+    gate, up = np.split(gu.astype(np.float64), 2, axis=-1)
+    return _give(_like(_activation(kind, gate)[0] * up, gu), out)
+
+
+def geglu_backward(dout, gu, out=None, kind="gelu_tanh"):
+    """dgate = dout * up * gelu'(gate); dup = dout * gelu(gate)."""
+    gate, up = np.split(gu.astype(np.float64), 2, axis=-1)
+    value, slope = _activation(kind, gate)
+    return _give(_like(np.concatenate([dout * up * slope, dout * value], axis=-1), gu), out)
 
 
 # ---- loss -----------------------------------------------------------------------------------------------------------

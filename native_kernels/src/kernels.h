@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 enum { NK_Q8_BLOCK = 32 }; // values per Q8_0 block: one f16 scale + 32 int8 = 34 bytes
+// What activation() computes; the bindings know these numbers by name.
+enum { NK_RELU, NK_TANH, NK_SIGMOID, NK_SILU, NK_GELU_TANH, NK_GELU_ERF };
 
 typedef struct {
     const char *name; // "generic" | "avx2" | "avx512" | "avx512_vnni" | "neon"
@@ -43,6 +45,14 @@ typedef struct {
     void (*rmsnorm_backward)(float *dx, float *dweight, const float *dout, const float *x, const float *weight,
                              const float *rstd, int64_t rows, int64_t D);
 
+    // ---- LayerNorm (Ba et al. 2016): out = (x - mean) * rstd * weight + bias, rstd = 1/sqrt(variance + eps) --------
+    // mean(rows) and rstd(rows) are kept for the backward pass. out may be x.
+    void (*layernorm)(float *out, float *mean, float *rstd, const float *x, const float *weight, const float *bias,
+                      int64_t rows, int64_t D, float eps);
+    // dx is written (not accumulated) and may be dout; dweight and dbias accumulate.
+    void (*layernorm_backward)(float *dx, float *dweight, float *dbias, const float *dout, const float *x,
+                               const float *weight, const float *mean, const float *rstd, int64_t rows, int64_t D);
+
     // ---- rotary positions, half-split pairs (i, i + D/2) as in Hugging Face Llama; in place ----------------------
     // x: rows of H heads, row stride given; cos/sin (max_pos, D/2); inverse != 0 rotates back (the backward pass).
     void (*rope)(float *x, int64_t row_stride, const float *cos, const float *sin, const int32_t *positions,
@@ -63,6 +73,15 @@ typedef struct {
     // ---- SwiGLU (Shazeer 2020): gu rows hold [gate(F) | up(F)]; out = silu(gate) * up ---------------------------
     void (*swiglu)(float *out, const float *gu, int64_t rows, int64_t F);
     void (*swiglu_backward)(float *dgu, const float *dout, const float *gu, int64_t rows, int64_t F);
+
+    // ---- activations, element by element; GELU (Hendrycks & Gimpel 2016) exact (erf) or by tanh -----------------
+    void (*activation)(int kind, float *out, const float *x, int64_t n); // out may be x
+    void (*activation_backward)(int kind, float *dx, const float *dout, const float *x,
+                                int64_t n); // dx may be dout or x
+    // GeGLU (Shazeer 2020): gu rows hold [gate(F) | up(F)]; out = gelu(gate) * up; kind is one of the two GELUs.
+    void (*geglu)(int kind, float *out, const float *gu, int64_t rows, int64_t F);
+    void (*geglu_backward)(int kind, float *dgu, const float *dout, const float *gu, int64_t rows,
+                           int64_t F); // dgu may be gu
 
     // ---- loss ------------------------------------------------------------------------------------------------
     // losses(rows) = -log softmax(logits)[target] (0 where target < 0). dlogits (may be logits itself, or NULL):
