@@ -1,10 +1,24 @@
-"""Text to token ids and back: byte-level BPE, its training, its file format, streaming and fill-in-the-middle
-formats."""
+"""Text to token ids and back: byte-level BPE, words, characters; their training, their file format, streaming and
+fill-in-the-middle formats."""
 
+from runtime.text.base import BaseTokenizer
 from runtime.text.bpe import Tokenizer
 from runtime.text.fim import FimFormat
 from runtime.text.loader import load_tokenizer
+from runtime.text.lookup import LookupTokenizer
+from runtime.text.lookup_train import train_characters, train_words
 from runtime.text.stream import StreamDecoder
 from runtime.text.train import SPECIAL_TOKENS, train_bpe
 
-__all__ = ["SPECIAL_TOKENS", "FimFormat", "StreamDecoder", "Tokenizer", "load_tokenizer", "train_bpe"]
+__all__ = [
+    "SPECIAL_TOKENS",
+    "BaseTokenizer",
+    "FimFormat",
+    "LookupTokenizer",
+    "StreamDecoder",
+    "Tokenizer",
+    "load_tokenizer",
+    "train_bpe",
+    "train_characters",
+    "train_words",
+]

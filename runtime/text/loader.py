@@ -1,15 +1,20 @@
-"""load_tokenizer: from a file or a folder to a Tokenizer. Knows which files there are, not what is in them."""
+"""load_tokenizer: from a file or a folder to the tokenizer of its kind. Knows which files and kinds there are, not
+what is in them."""
 
+import hashlib
 import os
 from pathlib import Path
 
 from runtime.files.errors import FormatError
-from runtime.text import tokenizer_json
+from runtime.files.reader import read_bytes
+from runtime.text import lookup, tokenizer_json
+from runtime.text.base import BaseTokenizer
 from runtime.text.bpe import Tokenizer
 
 
-def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
-    """Read tokenizer.json, given directly or as the folder that holds it.
+def load_tokenizer(path: str | os.PathLike) -> BaseTokenizer:
+    """Read tokenizer.json, given directly or as the folder that holds it: byte-level BPE, or words or characters
+    with byte fallback.
 
     Raises FileNotFoundError when there is none, FormatError when the file is broken or of a kind that is not
     supported.
@@ -21,4 +26,9 @@ def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
         raise FileNotFoundError(f"no tokenizer at {path}: give a tokenizer.json or a folder that holds one")
     if path.suffix in (".pkl", ".pickle", ".pt", ".bin"):
         raise FormatError("tokenizer", path, None, "may execute code when loaded and is refused; use a tokenizer.json")
-    return Tokenizer(tokenizer_json.read(path))
+    data = read_bytes(path, tokenizer_json.MAX_FILE, "tokenizer.json")
+    reader, root = tokenizer_json.open_root(data, path)
+    model = reader.need(root.get("model"), dict, "model")
+    if lookup.is_lookup(model):
+        return lookup.LookupTokenizer(lookup.parse(reader, root, hashlib.sha256(data).hexdigest()))
+    return Tokenizer(reader.spec(root, hashlib.sha256(data).hexdigest()))

@@ -8,6 +8,7 @@ nothing about merges or files.
 "code" (ours): newline run with the indent after it is one piece; words are letters, underscore and anything outside
 ASCII; digits stand alone; words, digits and punctuation runs take one leading space; blanks inside a line otherwise
 stay together.
+"words": words are letters, numbers and underscore; runs of white space; every other character alone.
 """
 
 from dataclasses import dataclass
@@ -25,8 +26,16 @@ _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2_PATTERN = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _TAIL
 LLAMA3_PATTERN = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _TAIL
+WORDS_PATTERN = r"[\p{L}\p{N}_]+|\s+|[^\p{L}\p{N}_\s]"
+METASPACE = "\u2581"  # stands for a space
 
-PATTERNS = {CODE_PATTERN: "code", GPT2_PATTERN: "gpt2", QWEN2_PATTERN: "qwen2", LLAMA3_PATTERN: "llama3"}
+PATTERNS = {
+    CODE_PATTERN: "code",
+    GPT2_PATTERN: "gpt2",
+    QWEN2_PATTERN: "qwen2",
+    LLAMA3_PATTERN: "llama3",
+    WORDS_PATTERN: "words",
+}
 BY_NAME = {name: pattern for pattern, name in PATTERNS.items()}
 
 
@@ -40,17 +49,62 @@ class PreTokenizer:
     as read."""
 
     stages: tuple[str, ...]
-    entry: dict
+    entry: dict | None
+    prepend: str | None = None  # Metaspace only: "always", "first" or "never"; None where spaces stay spaces
 
 
 def named(name: str) -> PreTokenizer:
-    """The split called "code", "gpt2", "qwen2" or "llama3" with its tokenizer.json entry."""
+    """The split called "code", "gpt2", "qwen2", "llama3" or "words" with its tokenizer.json entry."""
     if name not in BY_NAME:
         raise ValueError(f"unknown split {name!r}; there are {', '.join(sorted(BY_NAME))}")
     split = {"type": "Split", "pattern": {"Regex": BY_NAME[name]}, "behavior": "Isolated", "invert": False}
     # ByteLevel without its own pattern only maps bytes to the printable alphabet
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     return PreTokenizer((name,), {"type": "Sequence", "pretokenizers": [split, level]})
+
+
+def named_plain(name: str) -> PreTokenizer:
+    """The split `name` for vocabularies of characters instead of bytes."""
+    return PreTokenizer((name,), named(name).entry["pretokenizers"][0])
+
+
+def plain_from_json(entry: object) -> PreTokenizer:
+    """Read the `pre_tokenizer` entry of a vocabulary of characters: nothing, or a split. Raises as from_json does."""
+    if entry is None:
+        return PreTokenizer(("whole",), None)
+    if not isinstance(entry, dict) or entry.get("type") != "Split":
+        kind = entry.get("type") if isinstance(entry, dict) else entry
+        raise Unsupported(f"pre_tokenizer {str(kind)[:40]!r} without ByteLevel")
+    return PreTokenizer((_split(entry),), entry)
+
+
+def unigram_from_json(entry: object) -> PreTokenizer:
+    """Read the `pre_tokenizer` entry of a Unigram: Metaspace, ByteLevel with its splits, a split, or nothing."""
+    kind = entry.get("type") if isinstance(entry, dict) else None
+    if kind in ("ByteLevel", "Sequence"):
+        return from_json(entry)
+    if kind != "Metaspace":
+        return plain_from_json(entry)
+    prepend = entry.get("prepend_scheme", "always")
+    if entry.get("replacement") != METASPACE:
+        raise Unsupported("pre_tokenizer Metaspace with another replacement than U+2581")
+    if prepend not in ("always", "first", "never") or entry.get("add_prefix_space", prepend != "never") not in (
+        True,
+        False,
+    ):
+        raise ValueError("pre_tokenizer Metaspace: prepend_scheme must be always, first or never")
+    if entry.get("add_prefix_space") is False:  # how files before the scheme said "never"
+        prepend = "never"
+    split = entry.get("split", True)
+    if split not in (True, False):
+        raise ValueError("pre_tokenizer Metaspace: split must be true or false")
+    return PreTokenizer(("metaspace",) if split else ("whole",), entry, prepend)
+
+
+def metaspace(prepend: str = "never") -> PreTokenizer:
+    """Spaces become U+2581, which begins a piece; prepend: whether a text gets one in front."""
+    entry = {"type": "Metaspace", "replacement": METASPACE, "prepend_scheme": prepend, "split": True}
+    return PreTokenizer(("metaspace",), entry, prepend)
 
 
 def from_json(entry: object) -> PreTokenizer:

@@ -9,6 +9,7 @@ refused by name, never guessed. Knows nothing about encoding (`bpe.py`).
 import hashlib
 import json
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from runtime.files import limits
@@ -34,6 +35,15 @@ def byte_alphabet() -> list[str]:
 
 BYTE_TO_CHAR = byte_alphabet()
 CHAR_TO_BYTE = {c: b for b, c in enumerate(BYTE_TO_CHAR)}
+BYTE_PIECES = [f"<0x{b:02X}>" for b in range(256)]  # names of the bytes where characters fall back to them
+
+
+def symbol_bytes(symbol: str) -> bytes:
+    """Bytes of a vocabulary text: through the byte alphabet, or its UTF-8 if a character is outside of that."""
+    try:
+        return bytes([CHAR_TO_BYTE[c] for c in symbol])
+    except KeyError:
+        return symbol.encode("utf-8", "surrogatepass")
 
 
 @dataclass(frozen=True)
@@ -71,12 +81,20 @@ def read(path: str | os.PathLike) -> TokenizerSpec:
 
 def parse(data: bytes, path: str | os.PathLike = "<memory>") -> TokenizerSpec:
     """Check the bytes of a tokenizer.json; `path` only appears in messages."""
-    reader = _Reader(path)
-    root = reader.need(parse_json(data, path, KIND, max_depth=limits.TOKENIZER_JSON_DEPTH), dict, "<top>")
+    reader, root = open_root(data, path)
     return reader.spec(root, hashlib.sha256(data).hexdigest())
 
 
-class _Reader:
+def open_root(data: bytes, path: str | os.PathLike) -> tuple["Reader", dict]:
+    """The object at the top of the file, and the reader that checks what is in it."""
+    reader = Reader(path)
+    return reader, reader.need(parse_json(data, path, KIND, max_depth=limits.TOKENIZER_JSON_DEPTH), dict, "<top>")
+
+
+class Reader:
+    """Checks the parts of one tokenizer.json; `path` only appears in messages. Other kinds of models use the parts
+    that they share with BPE."""
+
     def __init__(self, path: str | os.PathLike):
         self.path = path
 
@@ -94,7 +112,7 @@ class _Reader:
         model = self.need(root.get("model"), dict, "model")
         kind = model.get("type", "BPE" if "merges" in model else None)
         if kind != "BPE":
-            raise self.fail(f"model type {str(kind)[:40]!r} is not supported here, only byte-level BPE")
+            raise self.fail(f"model type {str(kind)[:40]!r} is not supported, only BPE and Unigram")
         for key in ("continuing_subword_prefix", "end_of_word_suffix"):
             if model.get(key) not in (None, ""):
                 raise self.fail(f"key model.{key}: {str(model[key])[:20]!r} is not supported, only null")
@@ -104,22 +122,12 @@ class _Reader:
             raise self.fail("key model.byte_fallback: not a byte-level BPE vocabulary")
         vocab = self.vocab(model.get("vocab"))
         added = self.added(root.get("added_tokens"), vocab)
-        ids = set(vocab.values())
-        ids.update(t.id for t in added)
-        if len(ids) != max(ids) + 1:
-            gap = next(i for i in range(len(ids)) if i not in ids)
-            raise self.fail(f"ids are not contiguous: {gap} has no token although {max(ids)} has one")
-        try:
-            pre = pretokenize.from_json(root.get("pre_tokenizer"))
-        except ValueError as e:
-            hint = " is not supported" if isinstance(e, pretokenize.Unsupported) else ""
-            raise self.fail(f"{e}{hint}") from None
+        self.contiguous(vocab.values(), added)
+        pre = self.pre_tokenizer(root, pretokenize.from_json)
         decoder = root.get("decoder")
         if decoder is not None and self.need(decoder, dict, "decoder").get("type") != "ByteLevel":
             raise self.fail(f"decoder {str(decoder.get('type'))[:40]!r} is not supported, only ByteLevel")
-        for key in ("truncation", "padding"):  # settings for batches of a trainer; one sequence is never cut or padded
-            if root.get(key) is not None:
-                self.need(root[key], dict, key)
+        self.ignored(root)
         return TokenizerSpec(
             vocab,
             self.merges(model.get("merges"), vocab),
@@ -130,6 +138,28 @@ class _Reader:
             self.need(model.get("ignore_merges", False), bool, "model.ignore_merges"),
             sha256,
         )
+
+    def contiguous(self, values: Iterable[int], added: tuple[AddedToken, ...]) -> None:
+        """Every id below the largest has a token."""
+        ids = set(values)
+        ids.update(t.id for t in added)
+        if len(ids) != max(ids) + 1:
+            gap = next(i for i in range(len(ids)) if i not in ids)
+            raise self.fail(f"ids are not contiguous: {gap} has no token although {max(ids)} has one")
+
+    def pre_tokenizer(self, root: dict, read: Callable) -> pretokenize.PreTokenizer:
+        """The `pre_tokenizer` entry as one of the readers of `pretokenize.py` reads it."""
+        try:
+            return read(root.get("pre_tokenizer"))
+        except ValueError as e:
+            hint = " is not supported" if isinstance(e, pretokenize.Unsupported) else ""
+            raise self.fail(f"{e}{hint}") from None
+
+    def ignored(self, root: dict) -> None:
+        """Settings for batches of a trainer: one sequence is never cut or padded."""
+        for key in ("truncation", "padding"):
+            if root.get(key) is not None:
+                self.need(root[key], dict, key)
 
     def vocab(self, value: object) -> dict[str, int]:
         vocab = self.need(value, dict, "model.vocab")
@@ -253,7 +283,28 @@ class _Reader:
 # ------------------------------------------------------------------------------------------------ writing
 def dumps(spec: TokenizerSpec) -> bytes:
     """The bytes of a tokenizer.json with these contents: the same spec always gives the same bytes."""
-    names = {**{i: t for t, i in spec.vocab.items()}, **{t.id: t.content for t in spec.added}}
+    model = {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": spec.ignore_merges,
+        "vocab": dict(sorted(spec.vocab.items(), key=lambda item: item[1])),
+        "merges": [list(pair) for pair in spec.merges],
+    }
+    return envelope(spec, {i: t for t, i in spec.vocab.items()}, BYTE_LEVEL_DECODER, model)
+
+
+BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+
+
+def envelope(spec, names: dict[int, str], decoder: dict | None, model: dict) -> bytes:
+    """The whole file around a model: added tokens, normalizer, pre-tokenizer and template of `spec`. names: id ->
+    text of the model's tokens."""
+    names = {**names, **{t.id: t.content for t in spec.added}}
     normalizer = None
     if spec.normalizers:
         parts = [{"type": name} for name in spec.normalizers]
@@ -286,18 +337,7 @@ def dumps(spec: TokenizerSpec) -> bytes:
         "normalizer": normalizer,
         "pre_tokenizer": spec.pre_tokenizer.entry,
         "post_processor": post,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": spec.ignore_merges,
-            "vocab": dict(sorted(spec.vocab.items(), key=lambda item: item[1])),
-            "merges": [list(pair) for pair in spec.merges],
-        },
+        "decoder": decoder,
+        "model": model,
     }
     return json.dumps(root, ensure_ascii=False, indent=1).encode()

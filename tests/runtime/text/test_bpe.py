@@ -12,7 +12,7 @@ from runtime.text import Tokenizer, load_tokenizer, train_bpe
 from runtime.text.tokenizer_json import BYTE_TO_CHAR, AddedToken, TokenizerSpec
 
 CODE_LIKE = st.text(st.sampled_from(" \t\n\r\f\x1c_aZé深0 9'\"#(=.\u2028\x85\U0001f600")) | st.text()
-ANY_SPLIT = pytest.mark.parametrize("split", ["code", "gpt2", "qwen2", "llama3"])
+ANY_SPLIT = pytest.mark.parametrize("split", ["code", "gpt2", "qwen2", "llama3", "words"])
 
 
 def naive(tokenizer, data: bytes) -> list[int]:

@@ -53,7 +53,7 @@ def hugging_face(texts, size, split):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("split", ["code", "gpt2", "qwen2", "llama3"])
+@pytest.mark.parametrize("split", ["code", "gpt2", "qwen2", "llama3", "words"])
 def test_same_merges_as_the_hugging_face_trainer(library_texts, split):
     peer = hugging_face(library_texts, 2000, split)
     ours = train_bpe(library_texts, 2000, split=split)
@@ -90,7 +90,7 @@ def test_the_saved_file_gives_the_same_ids_in_the_hugging_face_library(tokenizer
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("split", ["code", "gpt2", "qwen2", "llama3"])
+@pytest.mark.parametrize("split", ["code", "gpt2", "qwen2", "llama3", "words"])
 def test_scanners_cut_where_the_hugging_face_patterns_cut(library_texts, split):
     tokenizers = pytest.importorskip("tokenizers")
     pattern = tokenizers.Regex(pretokenize.BY_NAME[split])

@@ -1,0 +1,106 @@
+"""LookupTokenizer: tokens are whole words or single characters of a list; what is not in it is spelt in bytes.
+
+Word level: pieces of the "words" split (words, runs of white space, single other characters), else their characters;
+character level: characters only. A character outside the vocabulary falls back to the tokens of its UTF-8 bytes, so
+every text comes back exactly. In tokenizer.json both are a BPE model without merges and with byte_fallback
+(`ignore_merges` makes it word level), which the Hugging Face library reads with equal ids; only tokens of bytes that
+form no character decode otherwise there (one U+FFFD a byte). Knows nothing about training (`lookup_train.py`).
+"""
+
+from dataclasses import dataclass, field
+
+from runtime.text import _text, pretokenize
+from runtime.text.base import BaseTokenizer
+from runtime.text.tokenizer_json import BYTE_PIECES, AddedToken, Reader, envelope
+
+DECODER = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
+
+
+@dataclass(frozen=True)
+class LookupSpec:
+    """The checked content of one file. vocab: text -> id, the 256 byte tokens among them; by_word: whole pre-tokens
+    are looked up before their characters."""
+
+    vocab: dict[str, int]
+    added: tuple[AddedToken, ...]
+    pre_tokenizer: pretokenize.PreTokenizer
+    by_word: bool
+    normalizers: tuple[str, ...] = ()
+    template: tuple[int | None, ...] = (None,)
+    sha256: str = field(default="", compare=False)
+
+
+class LookupTokenizer(BaseTokenizer):
+    """Encodes and decodes by looking up words or characters. May be shared by threads."""
+
+    def __init__(self, spec: LookupSpec):
+        table = {i: text.encode("utf-8", "surrogatepass") for text, i in spec.vocab.items()}
+        byte_ids = [spec.vocab[name] for name in BYTE_PIECES]
+        for b, i in enumerate(byte_ids):
+            table[i] = bytes([b])
+        super().__init__(spec, table)
+        # the names of bytes and of added tokens are no text: plain text that spells them stays text
+        hidden = {*byte_ids, *self.special.values()}
+        known = {table[i]: i for i in spec.vocab.values() if i not in hidden}
+        self._core = _text.Lookup(known, byte_ids, spec.pre_tokenizer.stages, spec.by_word)
+
+    def _literal_bytes(self, text: str) -> bytes:
+        return text.encode("utf-8", "surrogatepass")
+
+    def _dumps(self) -> bytes:
+        return dumps(self.spec)
+
+
+def is_lookup(model: dict) -> bool:
+    """Whether a `model` entry of tokenizer.json is one of this kind."""
+    return model.get("type") == "BPE" and model.get("byte_fallback") is True and model.get("merges") == []
+
+
+def parse(reader: Reader, root: dict, sha256: str) -> LookupSpec:
+    """Check the object of a tokenizer.json of this kind. Raises FormatError for anything wrong in it."""
+    model = reader.need(root.get("model"), dict, "model")
+    for key in ("continuing_subword_prefix", "end_of_word_suffix"):
+        if model.get(key) not in (None, ""):
+            raise reader.fail(f"key model.{key}: {str(model[key])[:20]!r} is not supported, only null")
+    if model.get("dropout") not in (None, 0):
+        raise reader.fail("key model.dropout: encoding with dropout is random and not supported; set it to null")
+    vocab = reader.vocab(model.get("vocab"))
+    need_bytes(reader, vocab)
+    added = reader.added(root.get("added_tokens"), vocab)
+    reader.contiguous(vocab.values(), added)
+    if root.get("decoder") != DECODER:
+        raise reader.fail("decoder: characters with byte fallback need the Sequence of ByteFallback and Fuse")
+    reader.ignored(root)
+    return LookupSpec(
+        vocab,
+        added,
+        reader.pre_tokenizer(root, pretokenize.plain_from_json),
+        reader.need(model.get("ignore_merges", False), bool, "model.ignore_merges"),
+        reader.normalizers(root.get("normalizer")),
+        reader.template(root.get("post_processor"), vocab, added),
+        sha256,
+    )
+
+
+def need_bytes(reader: Reader, vocab: dict[str, int]) -> None:
+    """Refuse a vocabulary with byte_fallback in which a byte has no token: some text would have no ids."""
+    missing = next((name for name in BYTE_PIECES if name not in vocab), None)
+    if missing:
+        raise reader.fail(f"key model.vocab: byte_fallback needs a token for every byte, {missing} is not there")
+
+
+def dumps(spec: LookupSpec) -> bytes:
+    """The bytes of a tokenizer.json with these contents: the same spec always gives the same bytes."""
+    model = {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": True,
+        "ignore_merges": spec.by_word,
+        "vocab": dict(sorted(spec.vocab.items(), key=lambda item: item[1])),
+        "merges": [],
+    }
+    return envelope(spec, {i: t for t, i in spec.vocab.items()}, DECODER, model)
