@@ -1,103 +1,139 @@
-"""Operations on Tensors, each beside its vector-Jacobian product (the inner function `vjp`).
+"""Operations that networks are made of, each beside its vector-Jacobian product (the inner function `vjp`).
 
 Shapes: B batch, T positions, R rows (any leading shape, flattened), d width, H heads, K key/value heads, D head width,
-F feed-forward width, V vocabulary. All values are float32; heavy arithmetic goes to native_kernels, whose numpy
-twins in native_kernels/reference.py say exactly what is computed.
+F feed-forward width, V vocabulary. All values are float32; the arithmetic is done by native_kernels, whose numpy twins
+in native_kernels/reference.py say exactly what is computed.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 import native_kernels as nk
-from runtime.tensor.tensor import Tensor, needs_grad
+from runtime.tensor.broadcasting import as_tensor, check, dense, unbroadcast
+from runtime.tensor.tensor import Tensor
 
 
-def _check(ok: bool, message: str) -> None:
-    if not ok:
-        raise ValueError(message)
+def gemm(a: Tensor, b: Tensor) -> Tensor:
+    """Matrix products over the last two axes: (..., M, K) times (..., K, N) -> (..., M, N); leading axes broadcast."""
+    a, b = as_tensor(a), as_tensor(b)
+    fits = len(a.shape) >= 2 and len(b.shape) >= 2 and a.shape[-1] == b.shape[-2]
+    check(fits, f"gemm: shapes {a.shape} and {b.shape} are not (..., M, K) and (..., K, N)")
+    try:
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ValueError(f"gemm: the leading axes of {a.shape} and {b.shape} do not broadcast") from None
+    M, N = a.shape[-2], b.shape[-1]
 
-
-def _unbroadcast(grad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Sum a gradient over the axes along which an operand of `shape` was broadcast."""
-    extra = grad.ndim - len(shape)
-    axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and grad.shape[i + extra] != 1)
-    return np.ascontiguousarray(grad.sum(axis=axes, keepdims=True).reshape(shape)) if axes else grad
-
-
-def add(a: Tensor, b: Tensor) -> Tensor:
-    """a + b with numpy broadcasting."""
-
-    def vjp(dout):
-        return _unbroadcast(dout, a.shape), _unbroadcast(dout.copy(), b.shape)
-
-    return Tensor.from_op(a.data + b.data, (a, b), vjp)
-
-
-def mul(a: Tensor, b: Tensor) -> Tensor:
-    """a * b, element by element, with numpy broadcasting."""
+    def matrices(x: np.ndarray) -> np.ndarray:
+        """One matrix for each place of the leading axes, (P, rows, columns)."""
+        return np.broadcast_to(x, lead + x.shape[-2:]).reshape((math.prod(lead),) + x.shape[-2:])
 
     def vjp(dout):
-        return _unbroadcast(dout * b.data, a.shape), _unbroadcast(dout * a.data, b.shape)
+        g = dout.reshape(-1, M, N)
+        da = db = None
+        if a.requires_grad:
+            da = np.empty(lead + a.shape[-2:], dtype=np.float32)
+            for d, gi, bi in zip(da.reshape(-1, *a.shape[-2:]), g, matrices(dense(b)), strict=True):
+                nk.gemm(gi, np.asarray(bi, order="C"), out=d, trans_b=True)
+            da = unbroadcast(da, a.shape)
+        if b.requires_grad:
+            db = np.empty(lead + b.shape[-2:], dtype=np.float32)
+            for d, gi, ai in zip(db.reshape(-1, *b.shape[-2:]), g, matrices(dense(a)), strict=True):
+                nk.gemm(np.asarray(ai, order="C"), gi, out=d, trans_a=True)
+            db = unbroadcast(db, b.shape)
+        return da, db
 
-    return Tensor.from_op(a.data * b.data, (a, b), vjp)
-
-
-def sum_(x: Tensor) -> Tensor:
-    """Sum of all values, shape ()."""
-
-    def vjp(dout):
-        return (np.full(x.shape, dout.reshape(-1)[0], dtype=np.float32),)
-
-    return Tensor.from_op(np.asarray(x.data.sum(dtype=np.float64), dtype=np.float32), (x,), vjp)
-
-
-def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The same values in another shape (no copy)."""
-
-    def vjp(dout):
-        return (dout.reshape(x.shape),)
-
-    return Tensor.from_op(x.data.reshape(shape), (x,), vjp)
+    out = np.empty(lead + (M, N), dtype=np.float32)
+    for place, ai, bi in zip(out.reshape(-1, M, N), matrices(dense(a)), matrices(dense(b)), strict=True):
+        nk.gemm(np.asarray(ai, order="C"), np.asarray(bi, order="C"), out=place)
+    return Tensor.from_op(out, (a, b), vjp)
 
 
 def embedding(table: Tensor, ids: np.ndarray) -> Tensor:
     """Rows of `table` (V, d) for int32 `ids` of any shape -> ids.shape + (d,)."""
 
     def vjp(dout):
-        nk.embedding_backward(dout, ids, table.grad_buffer())
-        return (None,)
+        dtable, share = table.grad_target()
+        nk.embedding_backward(dout, ids, dtable)
+        return (share,)
 
-    return Tensor.from_op(nk.embedding(table.data, ids), (table,), vjp)
+    return Tensor.from_op(nk.embedding(dense(table), ids), (table,), vjp)
 
 
-def linear(x: Tensor, weight: Tensor, residual: Tensor | None = None) -> Tensor:
-    """x (..., k) times weight (n, k) transposed -> (..., n); `residual` of that shape is added in the epilogue."""
-    _check(x.shape[-1] == weight.shape[1], f"linear: x {x.shape} does not fit weight {weight.shape}")
-    rows = x.data.reshape(-1, x.shape[-1])
-    out_shape = x.shape[:-1] + (weight.shape[0],)
-    added = None if residual is None else residual.data.reshape(-1, weight.shape[0])
-    out = nk.gemm(rows, weight.data, trans_b=True, residual=added).reshape(out_shape)
+def linear(x: Tensor, weight: Tensor, residual: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """x (..., k) times weight (n, k) transposed -> (..., n); bias (n,) and a residual of that shape in the epilogue."""
+    fits = len(weight.shape) == 2 and x.shape[-1:] == weight.shape[1:]
+    check(fits, f"linear: x {x.shape} does not fit weight {weight.shape}")
+    n, k = weight.shape
+    out_shape = x.shape[:-1] + (n,)
+    check(bias is None or bias.shape == (n,), f"linear: bias {bias and bias.shape} does not fit weight {weight.shape}")
+    fits = residual is None or residual.shape == out_shape
+    check(fits, f"linear: residual {residual and residual.shape} does not fit the result {out_shape}")
+    rows, w = dense(x).reshape(-1, k), dense(weight)
+    added = None if residual is None else dense(residual).reshape(-1, n)
+    out = nk.gemm(rows, w, trans_b=True, residual=added, bias=None if bias is None else dense(bias))
+    parents = tuple(part for part in (x, weight, residual, bias) if part is not None)
 
     def vjp(dout):
-        flat = dout.reshape(-1, weight.shape[0])
+        flat = dout.reshape(-1, n)
+        shares: list[np.ndarray | None] = [nk.gemm(flat, w).reshape(x.shape) if x.requires_grad else None, None]
         if weight.requires_grad:
-            nk.gemm(flat, rows, out=weight.grad_buffer(), trans_a=True, accumulate=True)
-        dx = nk.gemm(flat, weight.data).reshape(x.shape) if x.requires_grad else None
-        return (dx, None) if residual is None else (dx, None, dout)
+            dweight, shares[1] = weight.grad_target()
+            nk.gemm(flat, rows, out=dweight, trans_a=True, accumulate=True)
+        if residual is not None:
+            shares.append(dout)
+        if bias is not None:
+            dbias, share = bias.grad_target()
+            nk.bias_backward(flat, dbias)
+            shares.append(share)
+        return shares
 
-    parents = (x, weight) if residual is None else (x, weight, residual)
-    return Tensor.from_op(out, parents, vjp)
+    return Tensor.from_op(out.reshape(out_shape), parents, vjp)
 
 
 def rmsnorm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last axis (Zhang & Sennrich 2019)."""
-    out, rstd = nk.rmsnorm(x.data, weight.data, eps)
+    values, w = dense(x), dense(weight)
+    out, rstd = nk.rmsnorm(values, w, eps)
 
     def vjp(dout):
-        return nk.rmsnorm_backward(dout, x.data, weight.data, rstd, weight.grad_buffer()), None
+        dweight, share = weight.grad_target()
+        return nk.rmsnorm_backward(dout, values, w, rstd, dweight), share
 
     return Tensor.from_op(out, (x, weight), vjp)
+
+
+def layernorm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias over the last axis (Ba et al. 2016)."""
+    values, w = dense(x), dense(weight)
+    out, mean, rstd = nk.layernorm(values, w, dense(bias), eps)
+
+    def vjp(dout):
+        dweight, weight_share = weight.grad_target()
+        dbias, bias_share = bias.grad_target()
+        dx = nk.layernorm_backward(dout, values, w, mean, rstd, dweight, dbias, out=dout)
+        return dx, weight_share, bias_share
+
+    return Tensor.from_op(out, (x, weight, bias), vjp)
+
+
+def dropout(x: Tensor, p: float, rng: np.random.Generator | None) -> Tensor:
+    """Each value is 0 with probability p and otherwise divided by 1 - p (Srivastava et al. 2014).
+
+    Draws from `rng`: the same seed drops the same values. rng None means evaluation: x itself.
+    """
+    check(0 <= p < 1, f"dropout: p is {p}, expected 0 <= p < 1")
+    if p == 0 or rng is None:
+        return x
+    mask = (rng.random(x.shape, dtype=np.float32) >= p) * np.float32(1 / (1 - p))
+
+    def vjp(dout):
+        return (dout * mask,)
+
+    return Tensor.from_op(x.data * mask, (x,), vjp)
 
 
 def rope(qkv: Tensor, n_rotated: int, cos: np.ndarray, sin: np.ndarray, positions: np.ndarray) -> Tensor:
@@ -114,19 +150,25 @@ def rope(qkv: Tensor, n_rotated: int, cos: np.ndarray, sin: np.ndarray, position
     return Tensor.from_op(qkv.data, (qkv,), vjp)
 
 
-def attention(qkv: Tensor, n_heads: int, n_kv_heads: int, scale: float) -> Tensor:
-    """Causal grouped-query attention over a fused qkv (B, T, H + 2K, D) -> (B, T, H, D); scores are never stored."""
+def attention(qkv: Tensor, n_heads: int, n_kv_heads: int, scale: float, causal: bool = True) -> Tensor:
+    """Grouped-query attention over a fused qkv (B, T, H + 2K, D) -> (B, T, H, D); scores are never stored.
+
+    Query t sees the keys 0 .. t, or all of them if `causal` is false. n_kv_heads == n_heads is multi-head attention
+    (Vaswani et al. 2017), fewer are shared by groups of heads (Ainslie et al. 2023).
+    """
+    fits = len(qkv.shape) == 4 and qkv.shape[2] == n_heads + 2 * n_kv_heads
+    check(fits, f"attention: qkv {qkv.shape} is not (B, T, {n_heads} + 2 * {n_kv_heads}, D)")
 
     def split(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return a[:, :, :n_heads], a[:, :, n_heads : n_heads + n_kv_heads], a[:, :, n_heads + n_kv_heads :]
 
-    q, k, v = split(qkv.data)
-    out, lse = nk.attention(q, k, v, scale)
+    q, k, v = split(dense(qkv))
+    out, lse = nk.attention(q, k, v, scale, causal=causal)
 
     def vjp(dout):
-        dqkv = np.empty_like(qkv.data)
+        dqkv = np.empty(qkv.shape, dtype=np.float32)
         dq, dk, dv = split(dqkv)
-        nk.attention_backward(dout, q, k, v, out, lse, scale, dq=dq, dk=dk, dv=dv)
+        nk.attention_backward(dout, q, k, v, out, lse, scale, causal=causal, dq=dq, dk=dk, dv=dv)
         return (dqkv,)
 
     return Tensor.from_op(out, (qkv,), vjp)
@@ -134,51 +176,20 @@ def attention(qkv: Tensor, n_heads: int, n_kv_heads: int, scale: float) -> Tenso
 
 def swiglu(gate_up: Tensor) -> Tensor:
     """silu(gate) * up for rows that hold [gate | up]: (..., 2F) -> (..., F) (Shazeer 2020)."""
+    values = dense(gate_up)
 
     def vjp(dout):
-        return (nk.swiglu_backward(dout, gate_up.data),)
+        return (nk.swiglu_backward(dout, values),)
 
-    return Tensor.from_op(nk.swiglu(gate_up.data), (gate_up,), vjp)
-
-
-def cross_entropy(logits: Tensor, targets: np.ndarray) -> Tensor:
-    """Mean of -log softmax(logits (R, V))[target] over rows with target >= 0; shape ()."""
-    counted = max(1, int((targets >= 0).sum()))
-    dlogits = np.empty_like(logits.data)
-    losses = nk.softmax_cross_entropy(logits.data, targets, dlogits=dlogits, scale=1.0 / counted)
-
-    def vjp(dout):
-        return (dlogits * dout.reshape(-1)[0],)
-
-    return Tensor.from_op(np.asarray(losses.sum(dtype=np.float64) / counted, dtype=np.float32), (logits,), vjp)
+    return Tensor.from_op(nk.swiglu(values), (gate_up,), vjp)
 
 
-def linear_cross_entropy(x: Tensor, weight: Tensor, targets: np.ndarray, chunk: int = 1024) -> Tensor:
-    """cross_entropy(linear(x (R, d), weight (V, d)), targets) in chunks of rows, so that full logits never exist.
-
-    Where gradients are needed, they are computed in the forward pass, while a chunk's logits are in cache, for a loss
-    whose own gradient is 1; the backward pass only scales them.
-    """
-    rows = x.shape[0]
-    counted = max(1, int((targets >= 0).sum()))
-    train = needs_grad(x, weight)
-    dx = np.empty_like(x.data) if train else None
-    dweight = np.zeros_like(weight.data) if train else None
-    logits = np.empty((min(chunk, rows), weight.shape[0]), dtype=np.float32)
-    total = 0.0
-    for start in range(0, rows, chunk):
-        part = slice(start, min(start + chunk, rows))
-        scores = logits[: part.stop - start]
-        nk.gemm(x.data[part], weight.data, out=scores, trans_b=True)
-        losses = nk.softmax_cross_entropy(scores, targets[part], dlogits=scores if train else None, scale=1.0 / counted)
-        total += float(losses.sum(dtype=np.float64))
-        if train:
-            nk.gemm(scores, weight.data, out=dx[part])
-            nk.gemm(scores, x.data[part], out=dweight, trans_a=True, accumulate=True)
+def geglu(gate_up: Tensor, form: str = "tanh") -> Tensor:
+    """gelu(gate) * up for rows that hold [gate | up]: (..., 2F) -> (..., F) (Shazeer 2020); form "tanh" or "erf"."""
+    check(form in ("erf", "tanh"), f"geglu: form {form!r}, expected erf or tanh")
+    values, kind = dense(gate_up), "gelu_" + form
 
     def vjp(dout):
-        factor = float(dout.reshape(-1)[0])
-        nk.axpy(weight.grad_buffer(), dweight, factor)
-        return (dx if factor == 1.0 else dx * np.float32(factor)), None
+        return (nk.geglu_backward(dout, values, kind=kind),)
 
-    return Tensor.from_op(np.asarray(total / counted, dtype=np.float32), (x, weight), vjp)
+    return Tensor.from_op(nk.geglu(values, kind=kind), (gate_up,), vjp)

@@ -1,13 +1,15 @@
 """Tensor: a float32 numpy array that remembers how it was made, so that gradients can flow back.
 
-Reverse-mode differentiation on a tape (Wengert 1964; as in micrograd and autograd): every operation in `ops.py` returns
-a Tensor with its parents and a vector-Jacobian product (vjp). `backward()` walks the graph once, from the result to the
-leaves.
+Reverse-mode differentiation on a tape (Wengert 1964; as in micrograd and autograd): every operation in `ops*.py`
+returns a Tensor with its parents and a vector-Jacobian product (vjp). `backward()` walks the graph once, from the
+result to the leaves.
 
 Rules that keep it fast and simple:
 - a vjp receives the gradient of its output and returns one array per parent, or None where nothing is due or where it
-  has already added its share to the parent's `.grad` (large weights, where a temporary would cost a pass over memory);
-- the gradient array of an output belongs to its vjp: it may be changed, and handed on to at most one parent;
+  has already added its share to the parent's `.grad` (`grad_target`: leaves only, where a temporary would cost a pass
+  over memory);
+- the gradient array of an output is row-major and belongs to its vjp: it may be changed, and handed on (itself or views
+  of it that do not overlap) to at most one parent;
 - gradients of leaves accumulate over several backward passes until `zero_grad`.
 Knows no layers and no models.
 """
@@ -76,8 +78,18 @@ class Tensor:
     def grad_buffer(self) -> np.ndarray:
         """The gradient array to add to; zeros on first use."""
         if self.grad is None:
-            self.grad = np.zeros_like(self.data)
+            self.grad = np.zeros(self.data.shape, dtype=np.float32)
         return self.grad
+
+    def grad_target(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """For a vjp that adds to an array: that array, and what the vjp returns for this parent.
+
+        A leaf's gradient is added to in place; a tensor that was computed must hand its share on to its own parents.
+        """
+        if self.requires_grad and self._vjp is None:
+            return self.grad_buffer(), None
+        share = np.zeros(self.data.shape, dtype=np.float32)
+        return share, share
 
     def zero_grad(self) -> None:
         """Set the gradient to zero in place (the array and its views stay)."""
@@ -89,10 +101,10 @@ class Tensor:
         if grad is None:
             if self.data.size != 1:
                 _not_scalar(self.shape)
-            grad = np.ones_like(self.data)
+            grad = np.ones(self.shape, dtype=np.float32)
         elif np.shape(grad) != self.shape:
             raise ValueError(f"gradient has shape {np.shape(grad)}, the tensor {self.shape}")
-        pending: dict[int, np.ndarray] = {id(self): np.array(grad, dtype=np.float32)}
+        pending: dict[int, np.ndarray] = {id(self): np.array(grad, dtype=np.float32, order="C")}
         for node in _reverse_topological(self):
             dout = pending.pop(id(node), None)
             if dout is None:
@@ -103,6 +115,9 @@ class Tensor:
             for parent, share in zip(node._parents, node._vjp(dout), strict=True):
                 if share is None or not parent.requires_grad:
                     continue
+                share = np.asarray(share, dtype=np.float32, order="C")
+                if share.shape != parent.shape:
+                    raise ValueError(f"a vjp gave a gradient of shape {share.shape} for a tensor of {parent.shape}")
                 held = pending.get(id(parent))
                 if held is None:
                     pending[id(parent)] = share

@@ -6,85 +6,57 @@ import pytest
 from runtime import tensor as t
 from runtime.nn.rotary import rotary_tables
 
-EPS = 1e-2
-rng = np.random.default_rng(7)
+
+def test_add_and_mul_broadcast(check, normal):
+    check(t.add, normal(3, 5), normal(5))
+    check(t.add, normal(2, 1, 4), normal(3, 1))
+    check(t.mul, normal(3, 5), normal(3, 1))
 
 
-def _normal(*shape, scale=1.0):
-    return (rng.standard_normal(shape) * scale).astype(np.float32)
+def test_sum_and_reshape(check, normal):
+    check(lambda x: t.sum_(t.mul(x, x)), normal(4, 3))
+    check(lambda x: t.reshape(x, (6, 2)), normal(4, 3))
 
 
-def check(function, *arrays, tolerance=2e-2):
-    """Compare d sum(function(*arrays) * weights) with differences, for each array, along random directions."""
-    leaves = [t.Tensor(a, requires_grad=True) for a in arrays]
-    out = function(*leaves)
-    weights = _normal(*out.shape)
-    out.backward(weights)
-
-    def value(values):
-        return float((function(*[t.Tensor(v) for v in values]).data.astype(np.float64) * weights).sum())
-
-    for i, leaf in enumerate(leaves):
-        for _ in range(3):
-            direction = _normal(*leaf.shape)
-            plus, minus = list(arrays), list(arrays)
-            plus[i], minus[i] = arrays[i] + EPS * direction, arrays[i] - EPS * direction
-            numeric = (value(plus) - value(minus)) / (2 * EPS)
-            exact = float((leaf.grad.astype(np.float64) * direction).sum())
-            scale = max(1.0, abs(numeric), float(np.abs(leaf.grad).sum() ** 0.5))
-            assert abs(numeric - exact) < tolerance * scale, (i, numeric, exact)
-
-
-def test_add_and_mul_broadcast():
-    check(t.add, _normal(3, 5), _normal(5))
-    check(t.add, _normal(2, 1, 4), _normal(3, 1))
-    check(t.mul, _normal(3, 5), _normal(3, 1))
-
-
-def test_sum_and_reshape():
-    check(lambda x: t.sum_(t.mul(x, x)), _normal(4, 3))
-    check(lambda x: t.reshape(x, (6, 2)), _normal(4, 3))
-
-
-def test_embedding_adds_up_repeated_ids():
+def test_embedding_adds_up_repeated_ids(check, normal):
     ids = np.array([[1, 1, 4], [0, 4, 1]], dtype=np.int32)
-    check(lambda table: t.embedding(table, ids), _normal(6, 5))
+    check(lambda table: t.embedding(table, ids), normal(6, 5))
 
 
-def test_linear_with_and_without_residual():
-    check(t.linear, _normal(7, 5), _normal(3, 5))
-    check(t.linear, _normal(7, 5), _normal(3, 5), _normal(7, 3))
+def test_linear_with_and_without_residual(check, normal):
+    check(t.linear, normal(7, 5), normal(3, 5))
+    check(t.linear, normal(7, 5), normal(3, 5), normal(7, 3))
 
 
-def test_rmsnorm():
-    check(lambda x, w: t.rmsnorm(x, w, 1e-5), _normal(6, 9), _normal(9))
+def test_rmsnorm(check, normal):
+    check(lambda x, w: t.rmsnorm(x, w, 1e-5), normal(6, 9), normal(9))
 
 
-def test_rope_in_place_on_some_heads():
+def test_rope_in_place_on_some_heads(check, normal):
     cos, sin = rotary_tables(8, 4, 100.0)
     positions = np.array([0, 3, 7, 1, 2], dtype=np.int32)
     # The operation works in place: each evaluation gets its own copy, as a projection's output would be.
-    check(lambda x: t.rope(t.add(x, t.Tensor(np.zeros(1))), 2, cos, sin, positions), _normal(5, 3, 4))
+    check(lambda x: t.rope(t.add(x, t.Tensor(np.zeros(1))), 2, cos, sin, positions), normal(5, 3, 4))
 
 
 @pytest.mark.parametrize(("heads", "kv_heads"), [(2, 2), (4, 2), (3, 1)])
-def test_attention(heads, kv_heads):
-    check(lambda qkv: t.attention(qkv, heads, kv_heads, 0.5), _normal(2, 6, heads + 2 * kv_heads, 4))
+def test_attention(heads, kv_heads, check, normal):
+    check(lambda qkv: t.attention(qkv, heads, kv_heads, 0.5), normal(2, 6, heads + 2 * kv_heads, 4))
 
 
-def test_swiglu():
-    check(t.swiglu, _normal(5, 8))
+def test_swiglu(check, normal):
+    check(t.swiglu, normal(5, 8))
 
 
-def test_cross_entropy_ignores_negative_targets():
+def test_cross_entropy_ignores_negative_targets(check, normal):
     targets = np.array([1, -1, 0, 6], dtype=np.int32)
-    check(lambda x: t.cross_entropy(x, targets), _normal(4, 7))
+    check(lambda x: t.cross_entropy(x, targets), normal(4, 7))
 
 
 @pytest.mark.parametrize("chunk", [2, 3, 100])
-def test_linear_cross_entropy_in_chunks_equals_the_plain_one(chunk):
+def test_linear_cross_entropy_in_chunks_equals_the_plain_one(chunk, normal):
     targets = np.array([1, -1, 0, 6, 3], dtype=np.int32)
-    x, w = _normal(5, 4), _normal(7, 4)
+    x, w = normal(5, 4), normal(7, 4)
     results = []
     for function in (
         lambda a, b: t.linear_cross_entropy(a, b, targets, chunk=chunk),
@@ -98,8 +70,8 @@ def test_linear_cross_entropy_in_chunks_equals_the_plain_one(chunk):
         np.testing.assert_allclose(chunked, plain, rtol=1e-5, atol=1e-6)
 
 
-def test_a_value_used_twice_gets_both_gradients():
-    x = t.Tensor(_normal(3), requires_grad=True)
+def test_a_value_used_twice_gets_both_gradients(normal):
+    x = t.Tensor(normal(3), requires_grad=True)
     t.sum_(t.add(t.mul(x, x), x)).backward()
     np.testing.assert_allclose(x.grad, 2 * x.data + 1, rtol=1e-6)
 
@@ -118,8 +90,8 @@ def test_nothing_is_recorded_without_a_leaf_that_needs_it():
     assert not out.requires_grad and out._parents == ()
 
 
-def test_no_grad_computes_the_same_values_and_records_nothing():
-    x, w = t.Tensor(_normal(5, 4), requires_grad=True), t.Tensor(_normal(7, 4), requires_grad=True)
+def test_no_grad_computes_the_same_values_and_records_nothing(normal):
+    x, w = t.Tensor(normal(5, 4), requires_grad=True), t.Tensor(normal(7, 4), requires_grad=True)
     targets = np.array([1, -1, 0, 6, 3], dtype=np.int32)
     recorded = t.linear_cross_entropy(x, w, targets)
     with t.no_grad():
