@@ -29,33 +29,41 @@ def decays(name: str, data: np.ndarray) -> bool:
     return data.ndim >= 2 and "embed" not in name
 
 
+def clip_scale(parameters: Mapping, clip: float) -> tuple[float, float]:
+    """(global L2 norm of all gradients, factor that brings it down to `clip`; 1 for clip = 0).
+
+    The norm is summed in double precision in the order of the names. FloatingPointError if it is not finite.
+    """
+    norm = math.sqrt(sum(sum_squares(p.grad) for p in parameters.values() if p.grad is not None))
+    if not math.isfinite(norm):
+        raise FloatingPointError("the gradient is not finite")
+    return norm, min(1.0, clip / norm) if clip and norm else 1.0
+
+
 class AdamW:
     def __init__(self, parameters: Mapping, settings: AdamWSettings):
         self.parameters = parameters
         self.settings = settings
         self.moments = {name: (np.zeros_like(p.data), np.zeros_like(p.data)) for name, p in parameters.items()}
 
-    def gradient_norm(self) -> float:
-        """Global L2 norm over all gradients, accumulated in double precision in the order of the names."""
-        return math.sqrt(sum(sum_squares(p.grad) for p in self.parameters.values() if p.grad is not None))
-
     def step(self, lr: float, step: int) -> float:
         """Update every parameter in place; step counts from 1. Returns the gradient norm before clipping.
 
         Raises FloatingPointError, and changes nothing, if the norm is not finite.
         """
-        norm = self.gradient_norm()
-        if not math.isfinite(norm):
-            raise FloatingPointError("the gradient is not finite")
+        norm, scale = clip_scale(self.parameters, self.settings.clip)
+        self.apply(lr, step, scale)
+        return norm
+
+    def apply(self, lr: float, step: int, scale: float) -> None:
+        """The update alone, with every gradient multiplied by `scale`."""
         s = self.settings
-        scale = min(1.0, s.clip / norm) if s.clip and norm else 1.0
         for name, p in self.parameters.items():
             if p.grad is None:
                 continue
             m, v = self.moments[name]
             decay = s.weight_decay if decays(name, p.data) else 0.0
             adamw(p.data, p.grad, m, v, lr, s.beta1, s.beta2, s.eps, decay, step, scale)
-        return norm
 
     def state(self) -> dict[str, np.ndarray]:
         """The live moments by name: "m/<parameter>", "v/<parameter>"."""

@@ -1,4 +1,4 @@
-"""The training loop: micro-batches, clipping, schedule, AdamW, evaluation, samples, checkpoints.
+"""The training loop: micro-batches, clipping, schedule, optimiser, evaluation, samples, checkpoints.
 
 The model is anything with parameters() -> {name: Tensor}, loss(ids, targets) -> Tensor, zero_grad(); the batches are
 an endless iterator of (ids, targets), int32 (B, T), with state_dict() and load_state_dict(). Knows no corpus, no
@@ -21,6 +21,7 @@ from runtime.files.errors import FormatError
 
 from . import checkpoint
 from .evaluate import TokenScore
+from .muon import Muon
 from .optim import AdamW, AdamWSettings
 from .report import Metrics, write_curve
 from .schedule import Schedule
@@ -36,6 +37,7 @@ class TrainingError(Exception):
 class TrainSettings:
     """steps or minutes: the horizon (exactly one). micro_batch: rows per forward pass, 0 = whole batches.
 
+    optimizer: "adamw", or "muon" for the matrices inside blocks with `muon_ratio` times the learning rate.
     eval_every, checkpoint_every, sample_every: in steps; 0 = only at the end (samples: never).
     """
 
@@ -49,6 +51,8 @@ class TrainSettings:
     beta2: float = 0.95
     weight_decay: float = 0.1
     clip: float = 1.0
+    optimizer: str = "adamw"
+    muon_ratio: float = 10.0
     eval_every: int = 250
     checkpoint_every: int = 250
     sample_every: int = 500
@@ -60,6 +64,10 @@ class TrainSettings:
             raise ValueError(f"steps must be at least 1, not {self.steps}")
         if self.minutes is not None and not 0 < self.minutes < 1e6:
             raise ValueError(f"minutes must be positive, not {self.minutes}")
+        if self.optimizer not in ("adamw", "muon"):
+            raise ValueError(f'optimizer must be "adamw" or "muon", not {self.optimizer!r}')
+        if not 0 < self.muon_ratio < 1e4:
+            raise ValueError(f"muon_ratio must be positive, not {self.muon_ratio}")
 
 
 class Listener:
@@ -97,9 +105,11 @@ class Trainer:
         self.facts = facts or {}
         self.parameters = model.parameters()
         s = settings
-        self.optimizer = AdamW(
-            self.parameters, AdamWSettings(beta1=s.beta1, beta2=s.beta2, weight_decay=s.weight_decay, clip=s.clip)
-        )
+        moments = AdamWSettings(beta1=s.beta1, beta2=s.beta2, weight_decay=s.weight_decay, clip=s.clip)
+        if s.optimizer == "muon":
+            self.optimizer: AdamW | Muon = Muon(self.parameters, moments, s.muon_ratio)
+        else:
+            self.optimizer = AdamW(self.parameters, moments)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self.best_val: float | None = None
         self.schedule = self._schedule(s.steps)
