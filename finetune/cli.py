@@ -171,83 +171,126 @@ def _pretrain(argv: Sequence[str]) -> int:
 # ---- eval and export -----------------------------------------------------------------------------------------------
 
 
-def evaluate_model(model, texts: Sequence[str], progress=None) -> dict:
-    """Results of `finetune.evaluate.Evaluation` for a loaded model on texts. Raises ValueError without any text."""
-    from .evaluate import Evaluation
-
-    tokenizer = model.tokenizer
-    if tokenizer is None:
-        raise ValueError("the model has no tokenizer: it cannot be evaluated on text")
-    special = set(tokenizer.special.values())
-    tokens = [b"" if i in special else tokenizer.token_bytes(i) for i in range(tokenizer.vocab_size)]
-    start = tokenizer.special.get("<|endoftext|>", model.config.get("bos_token_id"))
-    evaluation = Evaluation(
-        model.logits, tokens, model.spec.max_context, start=start if isinstance(start, int) else None
-    )
-    for n, text in enumerate(texts):
-        if progress:
-            progress(n, len(texts))
-        evaluation.add(tokenizer.encode(text))
-    return evaluation.results()
-
-
-def _texts(on: str, corpus: str | None, max_bytes: int) -> list[str]:
-    """Documents of a split, or Python files of a path, in a fixed random order until max_bytes, each from its start."""
+def _texts(on: Sequence[str], corpus: str | None, max_bytes: int) -> list[str]:
+    """Documents of splits, or Python files of paths, in a fixed random order until max_bytes, each from its start."""
     import numpy as np
 
-    if on in ("train", "val", "test"):
-        from .data.corpus import load_corpus
+    found = []
+    for name in on:
+        if name in ("train", "val", "test"):
+            from .data.corpus import load_corpus
 
-        found = [d.text for d in load_corpus(corpus or _default_corpus()).documents(on)]
-    else:
-        path = Path(on)
+            found += [d.text for d in load_corpus(corpus or _default_corpus()).documents(name)]
+            continue
+        path = Path(name)
         if not path.exists():
-            raise FileNotFoundError(f"--on {on}: neither a split (train, val, test) nor a file or folder")
+            raise FileNotFoundError(f"{name}: neither a split (train, val, test) nor a file or folder")
         files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        found = [f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file()]
+        found += [f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file()]
+    found = [text for text in found if text.strip()]
     out, size, per_file = [], 0, max(2000, max_bytes // 25)  # beginnings of many files rather than two whole ones
     for i in np.random.default_rng(0).permutation(len(found)):
         if size >= max_bytes:
             break
         out.append(found[i][: min(max_bytes - size, per_file)])
         size += len(out[-1].encode())
-    if not any(text.strip() for text in out):
-        raise ValueError(f"--on {on}: there is no Python text")
+    if not out:
+        raise ValueError(f"{' '.join(on)}: there is no Python text")
     return out
+
+
+def _opponent(model, corpus: str | None):
+    """The n-gram + cache floor of the corpus's training files, in this model's tokens."""
+    from .data.corpus import load_corpus
+    from .floor import Floor, training_counts
+    from .measure import Opponent, start_id
+    from .pretrain import cache_folder
+
+    if model.tokenizer is None:
+        raise ValueError("the model has no tokenizer: it cannot be evaluated on text")
+    with _bar("counting n-grams") as progress:
+        folder = cache_folder() / "ngram"
+        counts = training_counts(load_corpus(corpus or _default_corpus()), model.tokenizer, folder, progress=progress)
+    return Opponent(Floor(counts, model.tokenizer, start_id(model)), model), counts
+
+
+def evaluate_model(model, texts: Sequence[str], carets: int = 200, seed: int = 0, opponent=None) -> dict:
+    """{"results", "settings"} of a model on texts, with `carets` carets of each kind; with an opponent of `_opponent`
+    also "opponent" {"name", "results", …} and "paired". Raises ValueError without a tokenizer or text."""
+    from .carets import choose
+    from .measure import Network, measure, paired
+
+    places = choose(texts, carets, seed)
+    network = Network(model)
+    try:
+        with _bar("evaluating") as progress:
+            ours = measure(network, model, texts, places, progress)
+    finally:
+        network.close()
+    size = sum(len(text.encode()) for text in texts)
+    settings = {"documents": len(texts), "bytes": size, "carets": len(places), "seed": seed}
+    report = {"results": ours.results(), "settings": settings | {"context": model.spec.max_context}}
+    if opponent is not None:
+        subject, counts = opponent
+        with _bar(f"evaluating {subject.name}") as progress:
+            theirs = measure(subject, model, texts, places, progress)
+        about = {"name": subject.name, "order": counts.order, "training_tokens": counts.total}
+        report |= {"opponent": about | {"results": theirs.results()}, "paired": paired(ours, theirs)}
+    return report
 
 
 def _eval(argv: Sequence[str]) -> int:
     p = _parser(
         "eval",
-        "Measure a model on code: bits per byte, perplexity, top-1, exact match of line ends (95 % intervals).",
-        "hearth eval default --on val",
+        "Measure a model on code: bits per byte, perplexity, top-1, and what it offers at carets:\n"
+        "at the start of a line, inside one, and after . ( = , or a blank: exact rest of the line, edit similarity.\n"
+        "With 95 % intervals.",
+        "hearth eval default --on val --opponent ngram\n"
+        "  hearth eval default --on ~/src/project/package --carets 400 --json",
     )
     p.add_argument("model", metavar="MODEL", help="model folder, installed name, or 'default'")
     p.add_argument(
-        "--on", required=True, metavar="SET|PATH", help="val, test or train of the corpus; or a file or folder"
+        "--on",
+        required=True,
+        nargs="+",
+        metavar="SET|PATH",
+        help="val, test or train of the corpus; or files and folders with Python, together one set",
+    )
+    p.add_argument(
+        "--opponent",
+        choices=["ngram"],
+        help="measure this one too, at the same carets with the same context: an n-gram model of the corpus's training "
+        "files with a memory of the document",
     )
     p.add_argument("--corpus", metavar="DIR", help="corpus folder (default: in the user's cache)")
     p.add_argument("--max-bytes", type=_count, default=200_000, help="at most so much text (default 200000)")
+    p.add_argument("--carets", type=_count, default=200, help="carets of each kind (default 200)")
+    p.add_argument("--seed", type=int, default=0, help="draws the carets (default 0)")
     p.add_argument("--json", action="store_true", help="print JSON")
     a = p.parse_args(argv)
+    if a.seed < 0:
+        raise ValueError(f"--seed must not be negative, not {a.seed}")
     import runtime
 
     texts = _texts(a.on, a.corpus, a.max_bytes)
     model = runtime.load_model(a.model)
-    with _bar("evaluating") as progress:
-        results = evaluate_model(model, texts, progress)
+    opponent = _opponent(model, a.corpus) if a.opponent else None
+    report = evaluate_model(model, texts, a.carets, a.seed, opponent)
     if a.json:
-        print(json.dumps({"model": a.model, "set": a.on, "results": results}, indent=1))
+        print(json.dumps({"model": a.model, "set": " ".join(a.on), **report}, indent=1))
         return 0
-    _print_table(results)
+    _print_table(report)
     return 0
 
 
-def _print_table(results: dict) -> None:
+def _print_table(report: dict) -> None:
     from .export import table
 
-    for name, value, low, high, n in table(results):
-        print(f"{name:32} {value:>9}   [{low}, {high}]   n = {n}")
+    head, rows = table(report)
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, *rows]:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        print("  ".join(cells).rstrip())
 
 
 def _export(argv: Sequence[str]) -> int:
@@ -262,23 +305,43 @@ def _export(argv: Sequence[str]) -> int:
     p.add_argument("--out", required=True, metavar="DIR", help="model folder to write")
     p.add_argument("--step", type=_count, help="this checkpoint instead of the newest")
     p.add_argument("--corpus", metavar="DIR", help="corpus folder for the evaluation (default: in the user's cache)")
-    p.add_argument("--max-bytes", type=_count, default=200_000, help="text for the evaluation (default 200000)")
+    p.add_argument(
+        "--unseen",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="packages that no training file came from: evaluated too, together, for the card",
+    )
+    p.add_argument("--max-bytes", type=_count, default=200_000, help="text for each evaluation (default 200000)")
+    p.add_argument("--carets", type=_count, default=200, help="carets of each kind for each evaluation (default 200)")
     p.add_argument("--no-eval", action="store_true", help="leave the evaluation out of the card")
     a = p.parse_args(argv)
+    if a.no_eval and a.unseen:
+        raise ValueError("--unseen asks for an evaluation, --no-eval for none")
     import runtime
 
     from .export import export, write_card
     from .pretrain import cache_folder
 
+    if missing := [path for path in a.unseen if not Path(path).exists()]:
+        raise FileNotFoundError(f"--unseen {missing[0]}: no such file or folder")
     facts = export(a.run or cache_folder() / "runs" / "first", a.out, a.step)
-    results, texts = None, []
+    sets = []
     if not a.no_eval:
-        texts = _texts("val", a.corpus, a.max_bytes)
-        with _bar("evaluating") as progress:
-            results = evaluate_model(runtime.load_model(a.out), texts, progress)
-        _print_table(results)
-    size = sum(len(t.encode()) for t in texts)
-    write_card(a.out, facts, results, f"the beginnings of {len(texts)} validation files, {size / 1e6:.2f} MB")
+        sets.append(("validation files", _texts(["val"], a.corpus, a.max_bytes)))
+    if a.unseen:
+        names = ", ".join(Path(path).resolve().stem for path in a.unseen)
+        sets.append((f"packages never seen ({names})", _texts(a.unseen, a.corpus, a.max_bytes)))
+    reports = []
+    if sets:
+        model = runtime.load_model(a.out)
+        opponent = _opponent(model, a.corpus)
+        for what, texts in sets:
+            report = evaluate_model(model, texts, a.carets, opponent=opponent)
+            print(f"{what}:")
+            _print_table(report)
+            reports.append((what, report))
+    write_card(a.out, facts, reports)
     print(f"model of step {facts['state']['step']} written to {a.out}")
     return 0
 

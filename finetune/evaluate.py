@@ -1,8 +1,7 @@
-"""Scores of a model on held-out text: bits per byte, perplexity, top-1, and whether it would complete whole lines.
+"""Scores of a model on held-out text: bits per byte, perplexity, top-1; and the intervals that every measure carries.
 
-One forward pass with the true text as context gives greedy line exact match at every caret that lies on a token border:
-greedy decoding reproduces the rest of a line if and only if the best token is the true one at each of its positions.
-Works on token ids and on a table of the tokens' bytes; knows no files and no terminal.
+Works on token ids and on a table of the tokens' bytes; knows no files and no terminal. What a model offers at carets
+is measured in `carets.py`, several subjects side by side in `measure.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_TRIGGERS = (b".", b"(", b"=", b"import ")
+# (ids, first, targets) -> nats and best id, each (len(targets),): targets[i] follows ids[: first + 1 + i]
+Scorer = Callable[[list[int], int, list[int]], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,32 @@ def bootstrap(values: np.ndarray, weights: np.ndarray, rounds: int = 1000, seed:
     return float(np.quantile(ratios, 0.025)), float(np.quantile(ratios, 0.975))
 
 
+def ratio(values: np.ndarray, weights: np.ndarray) -> dict:
+    """sum(values) / sum(weights) over documents with its bootstrap interval; n is the sum of the weights."""
+    total = float(weights.sum())
+    if not total:
+        return {"value": None, "n": 0, "low": None, "high": None}
+    low, high = bootstrap(values, weights)
+    return {"value": float(values.sum()) / total, "n": int(total), "low": low, "high": high}
+
+
+def logit_scorer(logits: Callable[[list[int]], np.ndarray]) -> Scorer:
+    """Scorer of a network. logits: ids -> float32 (T, V), scores after each id."""
+
+    def score(ids: list[int], first: int, targets: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        rows = logits(ids)[first : first + len(targets)]
+        top = rows.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(rows - top).sum(axis=1, dtype=np.float64)) + top[:, 0]
+        return log_sum - rows[np.arange(len(targets)), targets], rows.argmax(axis=1)
+
+    return score
+
+
 @dataclass
-class _Document:
+class DocumentScore:
+    """Sums over one document. index: its place among those that were given."""
+
+    index: int
     nats: float = 0.0
     tokens: int = 0
     bytes: int = 0
@@ -92,13 +116,13 @@ class _Document:
 class Evaluation:
     """Accumulates documents.
 
-    logits: ids (list) -> float32 (T, V). window: longest input. tokens: bytes of every id (b"" for special ones).
+    score: see Scorer. window: longest input. tokens: bytes of every id (b"" for special ones).
     start, end: ids put before and after each document (None: none).
     """
 
     def __init__(
         self,
-        logits: Callable[[list[int]], np.ndarray],
+        score: Scorer,
         tokens: Sequence[bytes],
         window: int,
         start: int | None = None,
@@ -106,102 +130,53 @@ class Evaluation:
     ):
         if window < 2:
             raise ValueError(f"window must be at least 2, not {window}")
-        self._logits, self._tokens, self._window = logits, tokens, window
+        self._score, self._tokens, self._window = score, tokens, window
         self._start, self._end = start, end
-        self._documents: list[_Document] = []
-        self._lines = {kind: [0, 0] for kind in ("line_start", "mid_line", "trigger")}
+        self._added = 0
+        self.documents: list[DocumentScore] = []
 
     def add(self, ids: Sequence[int]) -> None:
         """Score one document. Windows overlap by half, so that each token but the first ones sees half a window."""
         ids = list(ids)
         whole = ([] if self._start is None else [self._start]) + ids + ([] if self._end is None else [self._end])
+        document = DocumentScore(self._added)
+        self._added += 1
         if len(whole) < 2:
             return
-        document = _Document()
-        best = np.full(len(whole), -1, np.int64)  # greedy token for each position
         done, at = 1, 0  # tokens whole[:done] need no (more) scoring
         while done < len(whole):
             part = whole[at : at + self._window]
-            logits = self._logits(part)
             first = done - at - 1
-            upto = min(len(part), len(whole) - at - 1)
-            rows, targets = logits[first:upto], np.array(whole[done : at + upto + 1])
-            top = rows.max(axis=1, keepdims=True)
-            log_sum = np.log(np.exp(rows - top).sum(axis=1, dtype=np.float64)) + top[:, 0]
-            document.nats += float((log_sum - rows[np.arange(len(targets)), targets]).sum())
-            best[done : at + upto + 1] = rows.argmax(axis=1)
-            done = at + upto + 1
+            targets = whole[done : at + len(part) + 1]
+            nats, best = self._score(part, first, targets)
+            document.nats += float(nats.sum())
+            document.hits += int((best == np.array(targets)).sum())
+            done += len(targets)
             at = max(0, done - 1 - self._window // 2)
         document.tokens = len(whole) - 1
         document.bytes = sum(len(self._tokens[i]) for i in whole[1:])
-        document.hits = int((best[1:] == np.array(whole[1:])).sum())
-        self._documents.append(document)
-        self._count_lines(whole, best)
-
-    def _count_lines(self, whole: list[int], best: np.ndarray) -> None:
-        """For every caret on a token border: are all greedy tokens right up to the end of the line?"""
-        tokens = self._tokens
-        texts = [tokens[i] for i in whole]
-        right_to_end = False  # greedy is right from position i to the line's end
-        known = False  # a line end was seen to the right
-        rest_blank = True  # only blanks between position i and the line's end
-        for i in range(len(whole) - 1, 0, -1):
-            text = texts[i]
-            if b"\n" in text:
-                # The token that ends the line counts as right if greedy ends the line there with the same characters.
-                head = text.split(b"\n", 1)[0].rstrip()
-                guess = tokens[best[i]] if best[i] >= 0 else b""
-                right_to_end = b"\n" in guess and guess.split(b"\n", 1)[0].rstrip() == head
-                known, rest_blank = True, not head
-            elif text:
-                right_to_end = right_to_end and best[i] == whole[i]
-                rest_blank = rest_blank and not text.strip()
-            else:
-                known = False
-            if not known or rest_blank:
-                continue  # nothing left to complete on this line
-            before = texts[i - 1]
-            line_so_far = before.rsplit(b"\n", 1)[-1] if b"\n" in before else None
-            if line_so_far is not None and not line_so_far.strip():
-                kinds = ["line_start"]
-            else:
-                kinds = ["mid_line"]
-                if (
-                    before.endswith(_TRIGGERS[:3])
-                    or (before + b"").endswith(_TRIGGERS[3])
-                    or before.strip() == b"import"
-                ):
-                    kinds.append("trigger")
-            for kind in kinds:
-                self._lines[kind][0] += right_to_end
-                self._lines[kind][1] += 1
+        if document.bytes:
+            self.documents.append(document)
 
     def results(self) -> dict:
-        """bits_per_byte, perplexity, top1, line_exact_match; each {"value", "n", "low", "high"} (95 %).
+        """bits_per_byte, perplexity, top1; each {"value", "n", "low", "high"} (95 %).
 
         Raises ValueError if nothing was scored.
         """
-        documents = [d for d in self._documents if d.bytes]
-        if not documents:
+        if not self.documents:
             raise ValueError("there is no text to evaluate")
-        nats = np.array([d.nats for d in documents])
-        tokens = np.array([d.tokens for d in documents], np.float64)
-        size = np.array([d.bytes for d in documents], np.float64)
-        bits = bootstrap(nats / math.log(2), size)
-        loss = bootstrap(nats, tokens)
+        nats = np.array([d.nats for d in self.documents])
+        tokens = np.array([d.tokens for d in self.documents], np.float64)
+        size = np.array([d.bytes for d in self.documents], np.float64)
+        bits = ratio(nats / math.log(2), size)
+        loss = ratio(nats, tokens)
         return {
-            "bits_per_byte": {
-                "value": float(nats.sum() / math.log(2) / size.sum()),
-                "n": int(size.sum()),
-                "low": bits[0],
-                "high": bits[1],
-            },
+            "bits_per_byte": bits,
             "perplexity": {
-                "value": math.exp(nats.sum() / tokens.sum()),
-                "n": int(tokens.sum()),
-                "low": math.exp(loss[0]),
-                "high": math.exp(loss[1]),
+                "value": math.exp(loss["value"]),
+                "n": loss["n"],
+                "low": math.exp(loss["low"]),
+                "high": math.exp(loss["high"]),
             },
-            "top1": proportion(sum(d.hits for d in documents), int(tokens.sum())),
-            "line_exact_match": {kind: proportion(hits, n) for kind, (hits, n) in self._lines.items()},
+            "top1": proportion(sum(d.hits for d in self.documents), int(tokens.sum())),
         }

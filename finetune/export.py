@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.files.atomic import atomic_write_bytes, atomic_write_text
@@ -56,17 +57,23 @@ def export(run: str | os.PathLike, out: str | os.PathLike, step: int | None = No
     }
 
 
-def write_card(out: str | os.PathLike, facts: dict, results: dict | None, evaluated_on: str = "") -> None:
-    """README.md of the model folder: what it is, from what, how good, and what it is bad at."""
-    atomic_write_text(Path(out) / "README.md", card(facts, results, evaluated_on))
+def write_card(out: str | os.PathLike, facts: dict, reports: Sequence[tuple[str, dict]] = ()) -> None:
+    """README.md of the model folder: what it is, from what, how good, and what it is bad at.
+
+    reports: (what was evaluated on, the report of `finetune.cli.evaluate_model`).
+    """
+    atomic_write_text(Path(out) / "README.md", card(facts, reports))
 
 
-def card(facts: dict, results: dict | None, evaluated_on: str) -> str:
+def card(facts: dict, reports: Sequence[tuple[str, dict]]) -> str:
     recipe, corpus, state, spec = facts["run"]["recipe"], facts["run"]["corpus"], facts["state"], facts["spec"]
     splits, sources = corpus["splits"], corpus["sources"]
     licences = sorted({source["licence"] for source in sources.values()})
     train, fim = recipe["train"], recipe["data"]["fim"]
     epochs = state["data"].get("epoch")
+    optimiser = "AdamW"
+    if train.get("optimizer") == "muon":
+        optimiser = f"Muon at {train['muon_ratio']:g} times the rate inside the blocks, AdamW elsewhere"
     rows = [
         ("Parameters", f"{spec.n_params():,}"),
         ("Shape", f"{spec.n_layers} layers, width {spec.d_model}, {spec.n_heads} heads of {spec.head_dim} "
@@ -76,7 +83,7 @@ def card(facts: dict, results: dict | None, evaluated_on: str) -> str:
         ("Trained on", f"{state['tokens']:,} tokens in {state['step']:,} steps of {recipe['data']['batch']} x "
          f"{recipe['data']['context']}" + (f", {epochs} full passes" if epochs else "")),
         ("Time", f"{state['seconds'] / 60:.1f} minutes of computing steps"),
-        ("Optimiser", f"AdamW, peak rate {train['lr']:g}, warm-up {state['schedule']['warmup']}, cosine to "
+        ("Optimiser", f"{optimiser}, peak rate {train['lr']:g}, warm-up {state['schedule']['warmup']}, cosine to "
          f"{train['min_lr_ratio']:.0%}, weight decay {train['weight_decay']:g}, clip {train['clip']:g}"),
         ("Fill in the middle", f"{fim['rate']:.0%} of pieces, {fim['spm']:.0%} of them suffix first"),
         ("Weights", "bfloat16, model_type llama"),
@@ -100,14 +107,15 @@ def card(facts: dict, results: dict | None, evaluated_on: str) -> str:
         "## Quality",
         "",
     ]
-    if results:
-        lines += [f"On {evaluated_on}; 95 % intervals (documents resampled, or Wilson for shares).", ""]
-        lines += ["| measure | value | low | high | n |", "|---|---|---|---|---|"]
-        lines += [f"| {row[0]} | " + " | ".join(row[1:]) + " |" for row in table(results)]
+    for what, report in reports:
+        lines += [*_quality(what, report), ""]
+    if reports:
         lines += [
-            "",
-            "Bits per byte, perplexity and top-1: left to right. Line exact match: the rest of the line, greedy, from",
-            "a caret on a token border, with what stands before it in the file and nothing after.",
+            "Bits per byte, perplexity and top-1: left to right, windows of the context's length that overlap by half.",
+            "Line exact match and edit similarity: what the product offers (one line, greedy, fill in the middle) at",
+            "carets drawn at random after a line's indent, inside a line, and after one of `. ( = ,` or a blank; the",
+            "rest of the caret's line is taken away, the lines below are there. Silence is wrong. 95 % intervals:",
+            "Wilson's for shares, documents resampled for the others.",
         ]
     val = [row for row in facts["metrics"] if "val_loss" in row]
     if val:
@@ -135,15 +143,61 @@ def card(facts: dict, results: dict | None, evaluated_on: str) -> str:
     return "\n".join(lines)
 
 
-def table(results: dict) -> list[tuple[str, str, str, str, str]]:
-    """Results of an evaluation as rows of text: measure, value, low, high, n."""
-    flat = {key: value for key, value in results.items() if "value" in value}
-    lines = results.get("line_exact_match", {})
-    flat |= {f"line exact match, {kind.replace('_', ' ')}": value for kind, value in lines.items()}
+def _quality(what: str, report: dict) -> list[str]:
+    """One table of the card."""
+    settings = report["settings"]
+    head, rows = table(report)
+    text = f"On {what}: the beginnings of {settings['documents']} files, {settings['bytes'] / 1e6:.2f} MB"
+    if "opponent" in report:
+        other = report["opponent"]
+        text += (
+            f"; beside an n-gram model (order {other['order']}, counted in {other['training_tokens']:,} tokens of the "
+            "same training files) with a memory of the document, at the same carets with the same context"
+        )
+    return [
+        text + ".",
+        "",
+        "| " + " | ".join(head) + " |",
+        "|---" * len(head) + "|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def table(report: dict) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a report as text: measure, value, its interval, n; with an opponent also its value and the
+    difference with its interval."""
+    other, paired = report.get("opponent", {}).get("results"), report.get("paired", {})
+    head = ["measure", "value", "95 %", "n"]
+    if other:
+        head += [report["opponent"]["name"], "difference", "95 %"]
     rows = []
-    for key, r in flat.items():
+    for key, r in _flat(report["results"]).items():
         share = key.startswith(("top1", "line"))
-        show = (lambda x: f"{100 * x:.1f} %") if share else (lambda x: f"{x:.3f}")
-        value = "-" if r["value"] is None else show(r["value"])
-        rows.append((key.replace("_", " "), value, show(r["low"]), show(r["high"]), f"{r['n']:,}"))
-    return rows
+        row = [key, _show(r["value"], share), _interval(r, share), f"{r['n']:,}"]
+        if other:
+            row.append(_show(_flat(other)[key]["value"], share))
+            difference = _flat(paired).get(key)
+            row += (
+                [_show(difference["value"], share, "+"), _interval(difference, share, "+")] if difference else ["", ""]
+            )
+        rows.append(row)
+    return head, rows
+
+
+def _flat(results: dict) -> dict[str, dict]:
+    """Measures by name for people, in order."""
+    flat = {}
+    for key, value in results.items():
+        inner = {key: value} if "value" in value else {f"{key}, {kind}": v for kind, v in value.items()}
+        flat |= {name.replace("_", " "): r for name, r in inner.items()}
+    return flat
+
+
+def _show(x: float | None, share: bool, sign: str = "") -> str:
+    if x is None:
+        return "-"
+    return f"{100 * x:{sign}.1f} %" if share else f"{x:{sign}.3f}"
+
+
+def _interval(r: dict, share: bool, sign: str = "") -> str:
+    return "-" if r["value"] is None else f"{_show(r['low'], share, sign)} to {_show(r['high'], share, sign)}"

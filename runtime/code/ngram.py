@@ -21,8 +21,8 @@ MAX_ORDER = 8
 # Weight of the document's model by (length of the longest context that it has seen before, whether only one id has
 # followed that context so far): about what validation files settle at. Longer contexts use the last entry.
 _WEIGHTS = {
-    False: (0.15, 0.25, 0.35, 0.45, 0.55, 0.65),
-    True: (0.15, 0.35, 0.55, 0.7, 0.8, 0.85),
+    False: (0.15, 0.33, 0.4, 0.5, 0.6, 0.7),
+    True: (0.1, 0.35, 0.53, 0.69, 0.76, 0.82),
 }
 _STRENGTH = 20.0  # observations that such a weight counts for
 
@@ -40,6 +40,7 @@ class NgramCounts:
         self.arrays = {"ids": list(ids), "counts": list(counts), "first": list(first)}
         self.tail = [int(node) for node in tail]
         self._check()
+        self.total = int(self.arrays["counts"][0].sum())  # ids that were counted
         # Memory views give Python numbers at a tenth of the cost of numpy's scalars.
         self._ids, self._counts, self._first = (
             [memoryview(np.require(a, None, ["C", "A"])) for a in self.arrays[key]]
@@ -96,11 +97,6 @@ class NgramCounts:
                 raise ValueError(f"level {level} of the n-gram counts holds values out of range")
             size = len(i)
 
-    @property
-    def total(self) -> int:
-        """Ids that were counted."""
-        return int(self.arrays["counts"][0].sum())
-
     def child(self, level: int, node: int, id: int) -> int:
         """Node of level + 1 for `node` of `level` followed by id, or -1."""
         first, ids = self._first[level], self._ids[level]
@@ -115,17 +111,11 @@ class NgramCounts:
     def followers(self, level: int, node: int) -> tuple[int, int, int]:
         """(c, first, end): how often something follows the context, and where its followers stand in level + 1."""
         if level == 0:
-            times = self.total_ids
+            times = self.total
         else:  # every occurrence is followed by something, but for one at the sequence's end
             times = self._counts[level - 1][node] - (self.tail[level - 1] == node)
         first = self._first[level]
         return times, first[node], first[node + 1]
-
-    @property
-    def total_ids(self) -> int:
-        if not hasattr(self, "_total"):
-            self._total = self.total
-        return self._total
 
 
 class NgramModel:

@@ -43,6 +43,11 @@ def module(n: int) -> str:
     return "\n".join(lines)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with sources, corpus, recipe and a finished run."""
@@ -91,25 +96,45 @@ def test_a_stopped_run_resumes_to_the_same_numbers(place):
 def test_export_gives_a_folder_that_loads_and_a_card(place, capsys):
     out = place / "model"
     command = ["--run", str(place / "run"), "--out", str(out), "--corpus", str(place / "corpus"), "--max-bytes", "4000"]
+    command += ["--carets", "5", "--unseen", str(place / "src" / "part1.py")]
     assert commands["export"](command) == 0, capsys.readouterr().err
     config = json.loads((out / "config.json").read_text())
     assert config["model_type"] == "llama" and config["vocab_size"] == 320
     card = (out / "README.md").read_text()
     assert "bits per byte" in card and "Known weaknesses" in card and "MIT" in card and "40 steps" in card
+    assert (
+        card.count("| line exact match, mid line |") == 2 and "never seen (part1)" in card and "n-gram + cache" in card
+    )
     import runtime
 
     model = runtime.load_model(str(out))
     text = "".join(piece.text for piece in model.generate("def count_1_1(value", max_tokens=12))
     assert text
     capsys.readouterr()
-    on = ["--on", str(place / "src" / "part1.py"), "--json", "--max-bytes", "3000"]
-    assert commands["eval"]([str(out), *on]) == 0
+    on = ["--on", str(place / "src" / "part1.py"), "--max-bytes", "3000", "--carets", "6"]
+    assert commands["eval"]([str(out), *on, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["model"] == str(out)
     bits = found["results"]["bits_per_byte"]
     assert 0 < bits["low"] <= bits["value"] <= bits["high"] < 8
     assert set(found["results"]["line_exact_match"]) == {"line_start", "mid_line", "trigger"}
     assert 0 <= found["results"]["top1"]["low"] <= found["results"]["top1"]["value"]
+    assert all(r["n"] == 6 and 0 <= r["low"] <= r["high"] <= 1 for r in found["results"]["line_exact_match"].values())
+    assert 0 <= found["results"]["edit_similarity"]["value"] <= 1 and "opponent" not in found
+    against = [str(out), *on, "--opponent", "ngram", "--corpus", str(place / "corpus")]
+    assert commands["eval"]([*against, "--json"]) == 0
+    both = json.loads(capsys.readouterr().out)
+    assert both["results"] == found["results"]  # the same carets, and nothing left to chance
+    theirs, paired = both["opponent"]["results"]["bits_per_byte"], both["paired"]["bits_per_byte"]
+    assert paired["value"] == pytest.approx(bits["value"] - theirs["value"]) and theirs["n"] == bits["n"]
+    mid = both["paired"]["line_exact_match"]["mid_line"]
+    ours, other = (
+        side["line_exact_match"]["mid_line"]["value"] for side in (both["results"], both["opponent"]["results"])
+    )
+    assert mid["better"] - mid["worse"] == round(6 * (ours - other))
+    assert commands["eval"](against) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "n-gram + cache" in lines[0] and len(lines) == 8 and lines[-1].startswith("edit similarity")
 
 
 @pytest.mark.peer
@@ -149,6 +174,10 @@ def test_errors_are_one_clear_line(place, tmp_path, capsys):
     assert "nothing to resume" in error_of(capsys, "pretrain", pretrain(place, "new", "--resume"))
     assert "no checkpoint" in error_of(capsys, "export", ["--run", str(tmp_path), "--out", str(tmp_path / "o")])
     assert "neither a split" in error_of(capsys, "eval", ["default", "--on", "nowhere"])
+    assert "--seed" in error_of(capsys, "eval", ["default", "--on", "val", "--seed", "-1"])
+    assert "--no-eval" in error_of(capsys, "export", ["--out", str(tmp_path / "o"), "--no-eval", "--unseen", "x"])
+    missing = ["--run", str(place / "run"), "--out", str(tmp_path / "o"), "--unseen", str(tmp_path / "nix")]
+    assert "nix" in error_of(capsys, "export", missing) and not (tmp_path / "o").exists()
 
 
 def test_another_tokenizer_or_data_is_refused_on_resume(place, tmp_path, capsys):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from finetune import checkpoint
-from finetune.evaluate import Evaluation, proportion, score_batches, wilson
+from finetune.evaluate import Evaluation, logit_scorer, proportion, ratio, score_batches, wilson
 from finetune.memory import keep_large_blocks
 from finetune.optim import AdamW, AdamWSettings, decays
 from finetune.report import Metrics, read_metrics, write_curve
@@ -142,28 +142,32 @@ def evaluation(fixed, window=64, sure=20.0):
             out[i, fixed.get(id, 0)] = sure
         return out
 
-    return Evaluation(logits, TOKENS, window, start=0)
+    return Evaluation(logit_scorer(logits), TOKENS, window, start=0)
 
 
-def test_a_perfect_model_has_no_loss_and_completes_every_line():
-    text = [1, 3, 4, 6, 7, 5] * 5
+def test_a_perfect_model_has_no_loss():
     e = evaluation({0: 1, 1: 3, 3: 4, 4: 6, 6: 7, 7: 5, 5: 1})
-    e.add(text)
+    e.add([1, 3, 4, 6, 7, 5] * 5)
     r = e.results()
     assert r["top1"]["value"] == 1.0 and r["bits_per_byte"]["value"] < 1e-6
-    lines = r["line_exact_match"]
-    assert lines["line_start"]["value"] == lines["mid_line"]["value"] == lines["trigger"]["value"] == 1.0
-    # carets per period: line starts before "a" and "c" (none before the very first token: it follows no line break),
-    # inside lines before "=" and "b", of which the one after "=" is a trigger
-    assert (lines["line_start"]["n"], lines["mid_line"]["n"], lines["trigger"]["n"]) == (9, 11, 5)
+    assert r["perplexity"]["value"] == pytest.approx(1.0)
 
 
-def test_one_wrong_token_spoils_the_carets_before_it_on_its_line():
+def test_one_wrong_token_of_six_costs_a_sixth_and_its_loss():
     e = evaluation({0: 1, 1: 3, 3: 7, 4: 6, 6: 7, 7: 5, 5: 1})  # "=" is followed by "c" instead of "b"
     e.add([1, 3, 4, 6, 7, 5] * 5)
-    lines = e.results()["line_exact_match"]
-    assert lines["trigger"]["value"] == 0.0 and lines["mid_line"]["value"] == 0.0
-    assert lines["line_start"]["value"] == pytest.approx(5 / 9)
+    r = e.results()
+    assert r["top1"]["value"] == pytest.approx(5 / 6)
+    assert r["bits_per_byte"]["value"] == pytest.approx(5 * 20 / math.log(2) / 50, rel=1e-4)
+
+
+def test_ratios_resample_documents():
+    even = ratio(np.full(30, 2.0), np.full(30, 4.0))
+    assert even == {"value": 0.5, "n": 120, "low": 0.5, "high": 0.5}
+    uneven = ratio(np.arange(30.0), np.full(30, 10.0))
+    assert uneven["low"] < uneven["value"] == 1.45 < uneven["high"]
+    assert 1.0 < uneven["low"] < 1.3 < 1.6 < uneven["high"] < 1.9  # 1.96 * 8.66 / 10 / sqrt(30) = 0.31 on each side
+    assert ratio(np.zeros(0), np.zeros(0))["value"] is None
 
 
 def test_windows_change_nothing_for_a_model_without_memory():
@@ -172,13 +176,13 @@ def test_windows_change_nothing_for_a_model_without_memory():
     text = rng.integers(1, 8, 333).tolist()
     results = []
     for window in (2, 7, 64, 1000):
-        e = Evaluation(lambda ids: table[np.array(ids)], TOKENS, window, start=0)
+        e = Evaluation(logit_scorer(lambda ids: table[np.array(ids)]), TOKENS, window, start=0)
         e.add(text)
         results.append(e.results())
     assert results[0]["bits_per_byte"]["n"] == sum(len(TOKENS[i]) for i in text)
     for other in results[1:]:
         assert other["bits_per_byte"]["value"] == pytest.approx(results[0]["bits_per_byte"]["value"], rel=1e-6)
-        assert other["top1"] == results[0]["top1"] and other["line_exact_match"] == results[0]["line_exact_match"]
+        assert other["top1"] == results[0]["top1"]
 
 
 def test_evaluating_nothing_is_an_error():
