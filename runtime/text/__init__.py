@@ -1,5 +1,5 @@
-"""Text to token ids and back: byte-level BPE, words, characters; their training, their file format, streaming and
-fill-in-the-middle formats."""
+"""Text to token ids and back: byte-level BPE, Unigram, words, characters; their training, their file format, streaming
+and fill-in-the-middle formats."""
 
 from runtime.text.base import BaseTokenizer
 from runtime.text.bpe import Tokenizer
@@ -9,6 +9,8 @@ from runtime.text.lookup import LookupTokenizer
 from runtime.text.lookup_train import train_characters, train_words
 from runtime.text.stream import StreamDecoder
 from runtime.text.train import SPECIAL_TOKENS, train_bpe
+from runtime.text.unigram import UnigramTokenizer
+from runtime.text.unigram_train import train_unigram
 
 __all__ = [
     "SPECIAL_TOKENS",
@@ -17,8 +19,10 @@ __all__ = [
     "LookupTokenizer",
     "StreamDecoder",
     "Tokenizer",
+    "UnigramTokenizer",
     "load_tokenizer",
     "train_bpe",
     "train_characters",
+    "train_unigram",
     "train_words",
 ]

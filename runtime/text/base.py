@@ -17,8 +17,6 @@ import numpy as np
 from runtime.files.atomic import atomic_write_bytes
 from runtime.text.tokenizer_json import AddedToken, symbol_bytes
 
-MAX_TEXT = 1 << 30  # bytes per call: keeps every count of the merge loop inside int32
-
 
 class BaseTokenizer:
     """One vocabulary behind encode and decode.
@@ -29,6 +27,7 @@ class BaseTokenizer:
     vocab_size: entries with added tokens; special: literal -> id of every added token; sha256: hash of its file.
     """
 
+    max_text = 1 << 30  # bytes per call: keeps every count of the loops inside int32
     drops_first = False  # true: the vocabulary writes a space before a text, which decoding takes away
 
     def __init__(self, spec, table: dict[int, bytes]):
@@ -70,7 +69,7 @@ class BaseTokenizer:
     def encode(self, text: str, add_special: bool = False, parse_special: bool = False) -> list[int]:
         """Ids of a text. parse_special: text of added tokens becomes those tokens (longest first), else it is plain
         text, so untrusted text cannot forge a marker. add_special: with the tokens that the file puts around a text.
-        Raises TypeError for anything but str, ValueError beyond 1 GiB."""
+        Raises TypeError for anything but str, ValueError for a text above `max_text` bytes."""
         return self.encode_array(text, add_special, parse_special).tolist()
 
     def _spaced(self, text: str, first: bool) -> str:
@@ -87,8 +86,8 @@ class BaseTokenizer:
 
     def _plain(self, text: str, first: bool) -> bytes:
         data = self._spaced(text, first).encode("utf-8", "surrogatepass")
-        if len(data) > MAX_TEXT:
-            raise ValueError(f"text of {len(data)} bytes; encode at most {MAX_TEXT} at once")
+        if len(data) > self.max_text:
+            raise ValueError(f"text of {len(data)} bytes; encode at most {self.max_text} at once")
         return self._core.encode(data)
 
     def pre_tokens(self, text: str) -> list[str]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from runtime.files.errors import FormatError
 from runtime.files.reader import read_bytes
-from runtime.text import lookup, tokenizer_json
+from runtime.text import lookup, tokenizer_json, unigram
 from runtime.text.base import BaseTokenizer
 from runtime.text.bpe import Tokenizer
 
 
 def load_tokenizer(path: str | os.PathLike) -> BaseTokenizer:
-    """Read tokenizer.json, given directly or as the folder that holds it: byte-level BPE, or words or characters
-    with byte fallback.
+    """Read tokenizer.json, given directly or as the folder that holds it: byte-level BPE, Unigram, or words or
+    characters with byte fallback.
 
     Raises FileNotFoundError when there is none, FormatError when the file is broken or of a kind that is not
     supported.
@@ -31,4 +31,6 @@ def load_tokenizer(path: str | os.PathLike) -> BaseTokenizer:
     model = reader.need(root.get("model"), dict, "model")
     if lookup.is_lookup(model):
         return lookup.LookupTokenizer(lookup.parse(reader, root, hashlib.sha256(data).hexdigest()))
+    if model.get("type") == "Unigram":
+        return unigram.UnigramTokenizer(unigram.parse(reader, root, hashlib.sha256(data).hexdigest()))
     return Tokenizer(reader.spec(root, hashlib.sha256(data).hexdigest()))

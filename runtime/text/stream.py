@@ -12,6 +12,8 @@ class _HasTokenBytes(Protocol):
 
     def token_bytes(self, id: int) -> bytes: ...
 
+    def first_token_bytes(self, id: int) -> bytes: ...
+
 
 class StreamDecoder:
     """Bytes of a character that spans tokens are held back until it is whole; what can never become a character is
@@ -24,16 +26,20 @@ class StreamDecoder:
         self._tokenizer = tokenizer
         self._skip = frozenset(tokenizer.special_ids) if skip_special else frozenset()
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._begun = False
 
     def feed(self, id: int) -> str:
         """Text that became certain with this id, possibly "". Ids beyond the vocabulary (padding rows of a model)
         give nothing."""
         if id in self._skip or id >= self._tokenizer.vocab_size:
             return ""
-        return self._utf8.decode(self._tokenizer.token_bytes(id))
+        data = self._tokenizer.token_bytes(id) if self._begun else self._tokenizer.first_token_bytes(id)
+        self._begun = True
+        return self._utf8.decode(data)
 
     def flush(self) -> str:
         """The rest: U+FFFD if a character was cut off. The decoder may be used again afterwards."""
         text = self._utf8.decode(b"", final=True)
         self._utf8.reset()
+        self._begun = False
         return text
