@@ -1,1 +1,1 @@
-"""Building blocks shared by training and serving: rotary tables, initial weights."""
+"""Building blocks shared by training and serving: layers with weights, positions, rotary tables, initial weights."""
