@@ -42,6 +42,9 @@ def cases(rng):
     rstd = reference.rmsnorm(x, weight, 1e-5)[1]
     yield "rmsnorm", (x, weight, 1e-5)
     yield "rmsnorm_backward", (f(9, 45), x, weight, rstd, f(45))
+    mean, rstd = reference.layernorm(x, weight, weight, 1e-5)[1:]
+    yield "layernorm", (x, weight, f(45), 1e-5)
+    yield "layernorm_backward", (f(9, 45), x, weight, mean, rstd, f(45), f(45))
     angle = rng.uniform(0, 6, (20, 5))
     positions = rng.integers(0, 20, 7).astype(np.int32)
     yield "rope", (f(7, 3, 10), np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32), positions)
@@ -51,6 +54,12 @@ def cases(rng):
     yield "attention_backward", (f(2, 13, 4, 24), q, k, v, out, lse, 0.2)
     yield "swiglu", (f(5, 54),)
     yield "swiglu_backward", (f(5, 27), f(5, 54))
+    for kind in ("relu", "tanh", "sigmoid", "silu", "gelu_tanh", "gelu_erf"):
+        yield "activation", (kind, f(5, 27))
+        yield "activation_backward", (kind, f(5, 27), f(5, 27))
+    for kind in ("gelu_tanh", "gelu_erf"):
+        yield "geglu", (f(5, 54), None, kind)
+        yield "geglu_backward", (f(5, 27), f(5, 54), None, kind)
     yield "softmax_cross_entropy", (f(6, 77), np.array([0, 5, -1, 76, 3, 9], np.int32), f(6, 77), 0.5)
     p, g, m, v2 = f(101), f(101), f(101), np.abs(f(101))
     yield "adamw", (p, g, m, v2, 1e-3, 0.9, 0.95, 1e-8, 0.1, 3, 0.7)
