@@ -7,7 +7,7 @@ their gradients are allocated once. Knows no optimiser and no data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -79,8 +79,12 @@ class Decoder:
         for parameter in self._fused:
             parameter.zero_grad()
 
-    def hidden(self, ids: np.ndarray) -> Tensor:
-        """Final normalised states of int32 ids (B, T) -> (B*T, d)."""
+    def hidden(self, ids: np.ndarray, seen: Callable[[str, np.ndarray], None] | None = None) -> Tensor:
+        """Final normalised states of int32 ids (B, T) -> (B*T, d).
+
+        `seen` is told the output (B*T, d) of each part that the Hugging Face model has a module for, under its name.
+        """
+        tell = (lambda name, values: None) if seen is None else seen
         spec = self.spec
         B, T = self._check_ids(ids)
         positions = np.tile(np.arange(T, dtype=np.int32), B)
@@ -88,14 +92,21 @@ class Decoder:
         rotated = spec.n_heads + spec.n_kv_heads
         scale = spec.head_dim**-0.5
         x = embedding(self.embed, ids.reshape(-1))  # (B*T, d)
-        for block in self.blocks:
-            qkv = reshape(linear(rmsnorm(x, block.norm1, spec.norm_eps), block.qkv), (B * T, heads, spec.head_dim))
+        tell("model.embed_tokens", x.data)
+        for n, block in enumerate(self.blocks):
+            h = rmsnorm(x, block.norm1, spec.norm_eps)
+            tell(f"model.layers.{n}.input_layernorm", h.data)
+            qkv = reshape(linear(h, block.qkv), (B * T, heads, spec.head_dim))
             qkv = reshape(rope(qkv, rotated, self._cos, self._sin, positions), (B, T, heads, spec.head_dim))
             mixed = reshape(attention(qkv, spec.n_heads, spec.n_kv_heads, scale), (B * T, -1))
             x = linear(mixed, block.out, residual=x)
-            gate_up = linear(rmsnorm(x, block.norm2, spec.norm_eps), block.gate_up)
-            x = linear(swiglu(gate_up), block.down, residual=x)
-        return rmsnorm(x, self.norm, spec.norm_eps)
+            h = rmsnorm(x, block.norm2, spec.norm_eps)
+            tell(f"model.layers.{n}.post_attention_layernorm", h.data)
+            x = linear(swiglu(linear(h, block.gate_up)), block.down, residual=x)
+            tell(f"model.layers.{n}", x.data)
+        x = rmsnorm(x, self.norm, spec.norm_eps)
+        tell("model.norm", x.data)
+        return x
 
     def logits(self, ids: np.ndarray) -> Tensor:
         """Scores (B, T, V) of int32 ids (B, T)."""
