@@ -25,31 +25,31 @@ def gemm(a: Tensor, b: Tensor) -> Tensor:
         lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
         raise ValueError(f"gemm: the leading axes of {a.shape} and {b.shape} do not broadcast") from None
-    M, N = a.shape[-2], b.shape[-1]
+    places, M, N = math.prod(lead), a.shape[-2], b.shape[-1]
 
-    def matrices(x: np.ndarray) -> np.ndarray:
-        """One matrix for each place of the leading axes, (P, rows, columns)."""
-        return np.broadcast_to(x, lead + x.shape[-2:]).reshape((math.prod(lead),) + x.shape[-2:])
+    def matrices(x: Tensor) -> np.ndarray:
+        """One matrix for each place of the leading axes, (places, rows, columns)."""
+        return np.broadcast_to(dense(x), lead + x.shape[-2:]).reshape((places,) + x.shape[-2:])
 
     def vjp(dout):
-        g = dout.reshape(-1, M, N)
+        g = dout.reshape(places, M, N)
         da = db = None
         if a.requires_grad:
-            da = np.empty(lead + a.shape[-2:], dtype=np.float32)
-            for d, gi, bi in zip(da.reshape(-1, *a.shape[-2:]), g, matrices(dense(b)), strict=True):
-                nk.gemm(gi, np.asarray(bi, order="C"), out=d, trans_b=True)
-            da = unbroadcast(da, a.shape)
+            da = np.empty((places,) + a.shape[-2:], dtype=np.float32)
+            for share, gi, bi in zip(da, g, matrices(b), strict=True):
+                nk.gemm(gi, bi, out=share, trans_b=True)
+            da = unbroadcast(da.reshape(lead + a.shape[-2:]), a.shape)
         if b.requires_grad:
-            db = np.empty(lead + b.shape[-2:], dtype=np.float32)
-            for d, gi, ai in zip(db.reshape(-1, *b.shape[-2:]), g, matrices(dense(a)), strict=True):
-                nk.gemm(np.asarray(ai, order="C"), gi, out=d, trans_a=True)
-            db = unbroadcast(db, b.shape)
+            db = np.empty((places,) + b.shape[-2:], dtype=np.float32)
+            for share, gi, ai in zip(db, g, matrices(a), strict=True):
+                nk.gemm(ai, gi, out=share, trans_a=True)
+            db = unbroadcast(db.reshape(lead + b.shape[-2:]), b.shape)
         return da, db
 
-    out = np.empty(lead + (M, N), dtype=np.float32)
-    for place, ai, bi in zip(out.reshape(-1, M, N), matrices(dense(a)), matrices(dense(b)), strict=True):
-        nk.gemm(np.asarray(ai, order="C"), np.asarray(bi, order="C"), out=place)
-    return Tensor.from_op(out, (a, b), vjp)
+    out = np.empty((places, M, N), dtype=np.float32)
+    for place, ai, bi in zip(out, matrices(a), matrices(b), strict=True):
+        nk.gemm(ai, bi, out=place)
+    return Tensor.from_op(out.reshape(lead + (M, N)), (a, b), vjp)
 
 
 def embedding(table: Tensor, ids: np.ndarray) -> Tensor:

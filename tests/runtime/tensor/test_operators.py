@@ -58,6 +58,16 @@ def test_views_share_memory_and_copies_do_not(normal):
         assert not np.shares_memory(copy.data, x.data)
 
 
+@pytest.mark.parametrize(("a", "b"), [((0, 3, 4), (4, 5)), ((2, 0, 4), (2, 4, 5)), ((3, 0), (0, 2)), ((3, 4), (4, 0))])
+def test_products_of_empty_matrices_are_empty_or_zero(a, b, normal):
+    left, right = leaf(normal(*a)), leaf(normal(*b))
+    out = left @ right
+    np.testing.assert_array_equal(out.data, left.data @ right.data)
+    out.sum().backward()
+    assert left.grad.shape == a and right.grad.shape == b
+    assert not left.grad.any() and not right.grad.any()
+
+
 def test_the_gradient_of_overlapping_views_adds_up():
     x = leaf([1.0, 2.0, 3.0])
     (x[:2] * 10 + x[1:] * 100).sum().backward()
