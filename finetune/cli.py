@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -171,11 +172,22 @@ def _pretrain(argv: Sequence[str]) -> int:
 # ---- eval and export -----------------------------------------------------------------------------------------------
 
 
+_SECTION_LINES = 200
+
+
 def _texts(on: Sequence[str], corpus: str | None, max_bytes: int) -> list[str]:
-    """Documents of splits, or Python files of paths, in a fixed random order until max_bytes, each from its start."""
+    """Sections of the documents of splits, or of the Python files of paths, in a fixed random order until max_bytes.
+
+    One section of every file before a second one of any. Beginnings of files alone, with their licences and imports,
+    would say little about the rest. What the corpus's rules refuse in a folder (tables of data, generated files) is
+    left out, and said on standard error.
+    """
     import numpy as np
 
-    found = []
+    from .data.sections import sections
+    from .data.sources import normalise, reject_reason
+
+    found, refused, seen = [], Counter(), 0
     for name in on:
         if name in ("train", "val", "test"):
             from .data.corpus import load_corpus
@@ -185,14 +197,29 @@ def _texts(on: Sequence[str], corpus: str | None, max_bytes: int) -> list[str]:
         path = Path(name)
         if not path.exists():
             raise FileNotFoundError(f"{name}: neither a split (train, val, test) nor a file or folder")
-        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        found += [f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file()]
-    found = [text for text in found if text.strip()]
-    out, size, per_file = [], 0, max(2000, max_bytes // 25)  # beginnings of many files rather than two whole ones
-    for i in np.random.default_rng(0).permutation(len(found)):
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            if not file.is_file():
+                continue
+            seen += 1
+            text = normalise(file.read_bytes())
+            reason = "not UTF-8" if text is None else reject_reason(text) if path.is_dir() and text else None
+            if reason:
+                refused[reason] += 1
+            elif text:
+                found.append(text)
+    if refused:
+        why = ", ".join(f"{n} {reason}" for reason, n in refused.most_common())
+        print(f"left out: {refused.total()} of {seen} files ({why})", file=sys.stderr)
+    rng = np.random.default_rng(0)
+    shuffled = []  # (which section of its file, a random number, text)
+    for text in found:
+        parts = [part for part in sections(text, _SECTION_LINES) if part.strip()]
+        shuffled += [(turn, rng.random(), parts[i]) for turn, i in enumerate(rng.permutation(len(parts)))]
+    out, size, longest = [], 0, max(2000, max_bytes // 25)  # something of many files rather than two whole ones
+    for _, _, text in sorted(shuffled):
         if size >= max_bytes:
             break
-        out.append(found[i][: min(max_bytes - size, per_file)])
+        out.append(text[: min(max_bytes - size, longest)])
         size += len(out[-1].encode())
     if not out:
         raise ValueError(f"{' '.join(on)}: there is no Python text")

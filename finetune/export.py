@@ -115,7 +115,7 @@ def card(facts: dict, reports: Sequence[tuple[str, dict]]) -> str:
             "Line exact match and edit similarity: what the product offers (one line, greedy, fill in the middle) at",
             "carets drawn at random after a line's indent, inside a line, and after one of `. ( = ,` or a blank; the",
             "rest of the caret's line is taken away, the lines below are there. Silence is wrong. 95 % intervals:",
-            "Wilson's for shares, documents resampled for the others.",
+            "Wilson's for shares, sections resampled for the others.",
         ]
     val = [row for row in facts["metrics"] if "val_loss" in row]
     if val:
@@ -147,7 +147,7 @@ def _quality(what: str, report: dict) -> list[str]:
     """One table of the card."""
     settings = report["settings"]
     head, rows = table(report)
-    text = f"On {what}: the beginnings of {settings['documents']} files, {settings['bytes'] / 1e6:.2f} MB"
+    text = f"On {what}: {settings['documents']} sections of files, {settings['bytes'] / 1e6:.2f} MB"
     if "opponent" in report:
         other = report["opponent"]
         text += (
