@@ -7,6 +7,7 @@ from runtime.text.fim import FimFormat
 from runtime.text.loader import load_tokenizer
 from runtime.text.lookup import LookupTokenizer
 from runtime.text.lookup_train import train_characters, train_words
+from runtime.text.spm import SentencePieceTokenizer
 from runtime.text.stream import StreamDecoder
 from runtime.text.train import SPECIAL_TOKENS, train_bpe
 from runtime.text.unigram import UnigramTokenizer
@@ -17,6 +18,7 @@ __all__ = [
     "BaseTokenizer",
     "FimFormat",
     "LookupTokenizer",
+    "SentencePieceTokenizer",
     "StreamDecoder",
     "Tokenizer",
     "UnigramTokenizer",

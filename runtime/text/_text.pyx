@@ -1046,7 +1046,8 @@ cdef class Unigram(Pieces):
 
     pieces: list of (bytes, id); scores: bytes of float64, the log probability of each id; unknown: id or -1; unknown_score: log
     probability of a character that is no piece; byte_ids: ids to spell unknown characters with, all -1 for none;
-    byte_units: a character is one byte (byte-level vocabularies), else one UTF-8 character.
+    byte_units: a character is one byte (byte-level vocabularies), else one UTF-8 character; narrow: sums of segmentations are
+    kept in float32, as SentencePiece keeps them.
     Of equal paths the one whose last piece starts earlier wins, as in the Hugging Face library.
     """
     cdef uint64_t *keys             # trie edges: (node << 8 | byte) + 1, open addressing, 0 = free
@@ -1058,7 +1059,7 @@ cdef class Unigram(Pieces):
     cdef Py_ssize_t n_ids, n_nodes, cap_nodes
     cdef int32_t unknown
     cdef double unknown_score
-    cdef bint byte_units
+    cdef bint byte_units, narrow
     cdef double *best               # Viterbi and forward values at each byte
     cdef double *back               # backward values
     cdef int32_t *made              # id of the best piece that ends here, -1 = unknown character
@@ -1070,7 +1071,8 @@ cdef class Unigram(Pieces):
         self.kids = self.ids = self.made = self.came = NULL
         self.score = self.best = self.back = NULL
 
-    def __init__(self, pieces, bytes scores, int unknown, double unknown_score, byte_ids, stages, bint byte_units):
+    def __init__(self, pieces, bytes scores, int unknown, double unknown_score, byte_ids, stages, bint byte_units,
+                 bint narrow=False):
         cdef uint64_t size = 16
         cdef Py_ssize_t total = 1, k, n
         cdef int32_t node, kid
@@ -1112,6 +1114,7 @@ cdef class Unigram(Pieces):
         self.unknown = unknown
         self.unknown_score = unknown_score
         self.byte_units = byte_units
+        self.narrow = narrow
 
     def __dealloc__(self):
         free(self.keys)
@@ -1189,6 +1192,8 @@ cdef class Unigram(Pieces):
                 if id < 0 or (not_whole and i == 0 and j == n):
                     continue
                 value = self.score[id] + self.best[i]
+                if self.narrow:
+                    value = <float> value
                 if self.came[j] < 0 or value > self.best[j]:
                     self.best[j] = value
                     self.made[j] = id
@@ -1198,6 +1203,8 @@ cdef class Unigram(Pieces):
             if not single:
                 j = i + w
                 value = self.unknown_score + self.best[i]
+                if self.narrow:
+                    value = <float> value
                 if self.came[j] < 0 or value > self.best[j]:
                     self.best[j] = value
                     self.made[j] = -1

@@ -27,8 +27,10 @@ class BaseTokenizer:
     vocab_size: entries with added tokens; special: literal -> id of every added token; sha256: hash of its file.
     """
 
+    file_name = "tokenizer.json"
     max_text = 1 << 30  # bytes per call: keeps every count of the loops inside int32
     drops_first = False  # true: the vocabulary writes a space before a text, which decoding takes away
+    drops_until_text = False  # true: and from every token until one leaves something
 
     def __init__(self, spec, table: dict[int, bytes]):
         self.spec = spec
@@ -110,8 +112,11 @@ class BaseTokenizer:
         if ids and min(ids) < 0:
             raise ValueError(f"id {min(ids)} is negative")
         kept = [table[i] for i in ids if i < size and i not in skip]
-        if kept and self.drops_first:
-            kept[0] = next(self.first_token_bytes(i) for i in ids if i < size and i not in skip)
+        if self.drops_first:
+            for k, i in enumerate(i for i in ids if i < size and i not in skip):
+                kept[k] = self.first_token_bytes(i)
+                if kept[k] or not self.drops_until_text:
+                    break
         return b"".join(kept)
 
     def first_token_bytes(self, id: int) -> bytes:
@@ -124,11 +129,11 @@ class BaseTokenizer:
 
     # ---------------------------------------------------------------- file
     def save(self, path: str | os.PathLike) -> None:
-        """Write tokenizer.json (a folder gets one inside), whole or not at all. `sha256` then is the hash of that
+        """Write the tokenizer's file (a folder gets one inside), whole or not at all. `sha256` then is the hash of that
         file."""
         path = Path(path)
         if path.is_dir():
-            path = path / "tokenizer.json"
+            path = path / self.file_name
         data = self._dumps()
         atomic_write_bytes(path, data)
         self.sha256 = hashlib.sha256(data).hexdigest()

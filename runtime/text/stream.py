@@ -9,6 +9,7 @@ from typing import Protocol
 class _HasTokenBytes(Protocol):
     vocab_size: int
     special_ids: Collection[int]
+    drops_until_text: bool
 
     def token_bytes(self, id: int) -> bytes: ...
 
@@ -34,7 +35,7 @@ class StreamDecoder:
         if id in self._skip or id >= self._tokenizer.vocab_size:
             return ""
         data = self._tokenizer.token_bytes(id) if self._begun else self._tokenizer.first_token_bytes(id)
-        self._begun = True
+        self._begun = self._begun or bool(data) or not self._tokenizer.drops_until_text
         return self._utf8.decode(data)
 
     def flush(self) -> str:

@@ -5,7 +5,8 @@ exactly. Metaspace or plain (files of others): pieces of characters with a space
 becomes bytes (byte_fallback) or one unknown token, and such a file itself forgets whether it read a space or U+2581
 and, where it writes a space before the text, whether there was one. Ids are those of the Hugging Face library on the
 same file, but the names of bytes ("<0x41>") and of the unknown token are never read out of plain text, as in
-SentencePiece. Knows the `model` entry of tokenizer.json, not training (`unigram_train.py`).
+SentencePiece, and byte tokens that form no character decode to one U+FFFD per broken sequence. Knows the `model` entry
+of tokenizer.json, not training (`unigram_train.py`).
 """
 
 import math
