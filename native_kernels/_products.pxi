@@ -1,0 +1,122 @@
+# Matrix products: float32 and Q8_0. Included by _native.pyx.
+
+def gemm(a, b, out=None, bint trans_a=False, bint trans_b=False, bias=None, residual=None, bint accumulate=False):
+    """out(M, N) = op(a) op(b) [+ out if accumulate] [+ bias(N)] [+ residual(M, N)].
+
+    a is (M, K), or (K, M) with trans_a; b is (K, N), or (N, K) with trans_b. Rows of the matrices may be apart
+    (column slices of wider buffers). residual may be out itself.
+    """
+    cdef Arr A, B, C, bi, R
+    cdef int64_t M, N, Ka, Kb
+    cdef const float *pb = NULL
+    cdef const float *pr = NULL
+    cdef int64_t ldr = 0
+    _rows(a, "a", False, &A)
+    _rows(b, "b", False, &B)
+    M, Ka = (A.shape[1], A.shape[0]) if trans_a else (A.shape[0], A.shape[1])
+    N, Kb = (B.shape[0], B.shape[1]) if trans_b else (B.shape[1], B.shape[0])
+    if Ka != Kb:
+        raise ValueError(f"gemm: a {_show(&A)}{' transposed' if trans_a else ''} and b {_show(&B)}"
+                         f"{' transposed' if trans_b else ''} do not agree on the inner dimension ({Ka} and {Kb})")
+    if out is None:
+        if accumulate:
+            raise ValueError("gemm: accumulate needs out")
+        out = _empty((M, N), _f32)
+    _rows(out, "out", True, &C)
+    _shape2(&C, "out", M, N)
+    _apart(&C, "out", &A, "a", C.stride[0], A.stride[0], C.shape[1], A.shape[1], False)
+    _apart(&C, "out", &B, "b", C.stride[0], B.stride[0], C.shape[1], B.shape[1], False)
+    if bias is not None:
+        _dense(bias, "bias", F32, False, &bi)
+        _shape1(&bi, "bias", N)
+        _distinct(&C, "out", &bi, "bias")
+        pb = <const float *>bi.p
+    if residual is not None:
+        _rows(residual, "residual", False, &R)
+        _shape2(&R, "residual", M, N)
+        _apart(&C, "out", &R, "residual", C.stride[0], R.stride[0], N, N, True)
+        pr = <const float *>R.p
+        ldr = R.stride[0]
+    if C.n:
+        with nogil:
+            K.gemm_f32(trans_a, trans_b, M, N, Ka, <const float *>A.p, A.stride[0], <const float *>B.p, B.stride[0],
+                       <float *>C.p, C.stride[0], accumulate, pb, pr, ldr)
+    return out
+
+
+def q8_0_quantize(w):
+    """w (N, K), K % 32 == 0 -> uint8 (N, K / 32 * 34): GGUF Q8_0 blocks {f16 scale, 32 int8}, scale = max|w| / 127."""
+    cdef Arr W, O
+    _dense(w, "w", F32, False, &W)
+    if W.nd != 2 or W.shape[1] % 32:
+        raise ValueError(f"w: shape {_show(&W)}, expected (N, K) with K a multiple of 32")
+    out = _empty((W.shape[0], W.shape[1] // 32 * 34), _u8)
+    _dense(out, "out", U8, True, &O)
+    if W.n:
+        with nogil:
+            K.q8_0_quantize(<const float *>W.p, <uint8_t *>O.p, W.shape[0], W.shape[1])
+    return out
+
+
+cdef int _blocks(object blocks, int64_t k, Arr *r) except -1:
+    _dense(blocks, "blocks", U8, False, r)
+    if k < 0 or k % 32 or r.nd != 2 or r.shape[1] != k // 32 * 34:
+        raise ValueError(f"blocks: shape {_show(r)} does not hold rows of K = {k} values as Q8_0 "
+                         f"(K a multiple of 32, 34 bytes per 32 values)")
+    return 0
+
+
+def q8_0_dequantize(blocks, int64_t k):
+    """blocks uint8 (N, k / 32 * 34) in GGUF order -> float32 (N, k)."""
+    cdef Arr Q, O
+    _blocks(blocks, k, &Q)
+    out = _empty((Q.shape[0], k), _f32)
+    _dense(out, "out", F32, True, &O)
+    if O.n:
+        with nogil:
+            K.q8_0_dequantize(<const uint8_t *>Q.p, <float *>O.p, Q.shape[0], k)
+    return out
+
+
+def q8_0_pack(blocks, int64_t k):
+    """blocks uint8 (N, k / 32 * 34) in GGUF order -> uint8 (N * k / 32 * 34,) in the order that gemm_q8_0 reads."""
+    cdef Arr Q, O
+    _blocks(blocks, k, &Q)
+    out = _empty((Q.n,), _u8)
+    _dense(out, "out", U8, True, &O)
+    if O.n:
+        with nogil:
+            K.q8_0_pack(<const uint8_t *>Q.p, <uint8_t *>O.p, Q.shape[0], k)
+    return out
+
+
+def gemm_q8_0(x, packed, int64_t n, out=None, residual=None):
+    """out(M, n) = x(M, K) W^T [+ residual]; packed holds W(n, K) from q8_0_pack of the same instruction set.
+
+    x is quantised per row and block of 32 to int8 with a float scale. Rows of x, out, residual may be apart.
+    """
+    cdef Arr X, P, C, R
+    cdef int64_t M, KK, ldr = 0
+    cdef const float *pr = NULL
+    _rows(x, "x", False, &X)
+    M, KK = X.shape[0], X.shape[1]
+    _dense(packed, "packed", U8, False, &P)
+    if n < 0 or KK % 32 or P.nd != 1 or P.shape[0] != n * (KK // 32) * 34:
+        raise ValueError(f"packed: shape {_show(&P)} does not hold W({n}, {KK}) for x {_show(&X)} "
+                         f"(K a multiple of 32, 34 bytes per 32 values)")
+    if out is None:
+        out = _empty((M, n), _f32)
+    _rows(out, "out", True, &C)
+    _shape2(&C, "out", M, n)
+    _apart(&C, "out", &X, "x", C.stride[0], X.stride[0], n, KK, False)
+    if residual is not None:
+        _rows(residual, "residual", False, &R)
+        _shape2(&R, "residual", M, n)
+        _apart(&C, "out", &R, "residual", C.stride[0], R.stride[0], n, n, True)
+        pr = <const float *>R.p
+        ldr = R.stride[0]
+    if C.n:
+        with nogil:
+            K.gemm_q8_0(M, n, KK, <const float *>X.p, X.stride[0], <const uint8_t *>P.p, <float *>C.p, C.stride[0], pr,
+                        ldr)
+    return out

@@ -1,0 +1,265 @@
+# Pre-token scanners: character classes, and hand-written equals of the split patterns in pretokenize.py. Included by _text.pyx.
+
+# ---------------------------------------------------------------------------------------------- character classes
+# One byte of class bits per code point, in pages of 256 that are filled from unicodedata when first met.
+cdef enum:
+    LETTER = 1      # \p{L}
+    NUMBER = 2      # \p{N}
+    SPACE = 4       # \s: Unicode White_Space (str.isspace would add U+001C..U+001F)
+    NEWLINE = 8     # \r and \n
+    WORD = 16       # ASCII letter, underscore, or any non-ASCII: a word character of the "code" split
+    BLANK = 32      # space, tab, \v, \f: white space inside a line, "code" split
+    DIGIT = 64      # ASCII digit
+
+cdef uint8_t *_pages[4352]
+memset(_pages, 0, sizeof(_pages))
+cdef uint8_t _ascii[128]
+
+_WHITE = frozenset([*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
+
+
+cdef int _fill_page(uint32_t page) except -1:
+    cdef uint8_t *cells = <uint8_t *> malloc(256)
+    if cells == NULL:
+        raise MemoryError("character table")
+    cdef int k
+    for k in range(256):
+        cp = page * 256 + k
+        kind = unicodedata.category(chr(cp))[0]
+        bits = LETTER if kind == "L" else NUMBER if kind == "N" else 0
+        if cp in _WHITE:
+            bits |= SPACE
+        if cp in (10, 13):
+            bits |= NEWLINE
+        elif cp in (9, 11, 12, 32):
+            bits |= BLANK
+        if cp >= 128 or cp == 95 or kind == "L":
+            bits |= WORD
+        if 48 <= cp <= 57:
+            bits |= DIGIT
+        cells[k] = bits
+    _pages[page] = cells
+    if page == 0:
+        memcpy(_ascii, cells, 128)
+    return 0
+
+
+_fill_page(0)
+
+
+cdef inline int _class_at(const uint8_t *s, Py_ssize_t i, Py_ssize_t end, int *width) except -1:
+    """Class bits of the character at s[i]; its byte width goes to `width`. Input is UTF-8 by construction; a cut one reads as width 1."""
+    cdef uint32_t c = s[i], cp
+    if c < 128:
+        width[0] = 1
+        return _ascii[c]
+    if c < 0xE0 and i + 1 < end:
+        cp = ((c & 31) << 6) | (s[i + 1] & 63)
+        width[0] = 2
+    elif c < 0xF0 and i + 2 < end:
+        cp = ((c & 15) << 12) | ((<uint32_t> s[i + 1] & 63) << 6) | (s[i + 2] & 63)
+        width[0] = 3
+    elif i + 3 < end:
+        cp = ((c & 7) << 18) | ((<uint32_t> s[i + 1] & 63) << 12) | ((<uint32_t> s[i + 2] & 63) << 6) | (s[i + 3] & 63)
+        width[0] = 4
+    else:
+        width[0] = 1
+        return WORD
+    if cp > 0x10FFFF:
+        return WORD
+    if _pages[cp >> 8] == NULL:
+        _fill_page(cp >> 8)
+    return _pages[cp >> 8][cp & 255]
+
+
+# ---------------------------------------------------------------------------------------------- scanners
+cdef enum:
+    S_WHOLE = 0
+    S_CODE = 1
+    S_GPT2 = 2
+    S_QWEN2 = 3
+    S_LLAMA3 = 4
+    S_DIGITS = 5        # every number character alone
+    S_DIGIT_RUNS = 6
+    S_WORDS = 7         # word, run of white space, or one character of anything else
+    S_METASPACE = 8     # up to the next U+2581
+
+SCANNERS = {"whole": S_WHOLE, "code": S_CODE, "gpt2": S_GPT2, "qwen2": S_QWEN2, "llama3": S_LLAMA3,
+            "digits": S_DIGITS, "digit_runs": S_DIGIT_RUNS, "words": S_WORDS, "metaspace": S_METASPACE}
+
+
+cdef Py_ssize_t _next_code(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) noexcept:
+    """End of the pre-token that starts at i, "code" split. Bytes >= 128 are word characters, so bytes are enough."""
+    cdef Py_ssize_t j = i
+    cdef int c = s[i]
+    if c == 10 or c == 13:                                  # newline run and the indent after it
+        while j < end and (s[j] == 10 or s[j] == 13):
+            j += 1
+        while j < end and (s[j] == 32 or s[j] == 9):
+            j += 1
+        return j
+    if c == 32 and i + 1 < end:
+        j = i + 1                                           # one leading space belongs to what follows it
+    c = s[j]
+    if c >= 128 or _ascii[c] & WORD:
+        while j < end and (s[j] >= 128 or _ascii[s[j]] & WORD):
+            j += 1
+        return j
+    if _ascii[c] & DIGIT:
+        return j + 1
+    if not (_ascii[c] & (BLANK | NEWLINE)):
+        while j < end and s[j] < 128 and not (_ascii[s[j]] & (BLANK | NEWLINE | WORD | DIGIT)):
+            j += 1
+        return j
+    j = i                                                   # a run of blanks: its last one is left to what follows
+    while j < end and s[j] < 128 and _ascii[s[j]] & BLANK:
+        j += 1
+    if j < end and not (s[j] == 10 or s[j] == 13) and j - i > 1:
+        j -= 1
+    return j
+
+
+cdef inline int _lower(int c) noexcept:
+    return c + 32 if 65 <= c <= 90 else c
+
+
+cdef Py_ssize_t _contraction(const uint8_t *s, Py_ssize_t i, Py_ssize_t end, bint fold) noexcept:
+    """Length of 's 't 're 've 'm 'll 'd at i, else 0. Folding case also makes U+017F (long s) an s."""
+    cdef int a, b
+    if s[i] != 39 or i + 1 >= end:
+        return 0
+    a = _lower(s[i + 1]) if fold else s[i + 1]
+    if a == 115 or a == 116:                                # s t
+        return 2
+    if i + 2 < end:
+        if fold and s[i + 1] == 0xC5 and s[i + 2] == 0xBF:
+            return 3
+        b = _lower(s[i + 2]) if fold else s[i + 2]
+        if (a == 114 or a == 118) and b == 101:             # re ve
+            return 3
+        if a == 108 and b == 108:                           # ll
+            return 3
+    if a == 109 or a == 100:                                # m d
+        return 2
+    return 0
+
+
+cdef Py_ssize_t _run(const uint8_t *s, Py_ssize_t j, Py_ssize_t end, int mask, int want, Py_ssize_t limit) except -1:
+    """Advance over at most `limit` characters with (class & mask != 0) == want."""
+    cdef int w, k
+    while j < end and limit > 0:
+        k = _class_at(s, j, end, &w)
+        if (k & mask != 0) != want:
+            break
+        j += w
+        limit -= 1
+    return j
+
+
+cdef Py_ssize_t _blank_run(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) except -1:
+    """\\s+(?!\\S)|\\s+ : the run, less its last character if something that is not white space follows a run of two or more."""
+    cdef Py_ssize_t j = i, last = i
+    cdef int w, k
+    while j < end:
+        k = _class_at(s, j, end, &w)
+        if not k & SPACE:
+            break
+        last = j
+        j += w
+    if j < end and last > i:
+        return last
+    return j
+
+
+cdef Py_ssize_t _next_gpt2(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) except -1:
+    cdef Py_ssize_t j = _contraction(s, i, end, False)
+    cdef int w, k
+    if j:
+        return i + j
+    j = i + 1 if s[i] == 32 and i + 1 < end else i
+    k = _class_at(s, j, end, &w)
+    if k & LETTER:
+        return _run(s, j, end, LETTER, 1, end)
+    if k & NUMBER:
+        return _run(s, j, end, NUMBER, 1, end)
+    if not k & SPACE:
+        return _run(s, j, end, LETTER | NUMBER | SPACE, 0, end)
+    return _blank_run(s, i, end)
+
+
+cdef Py_ssize_t _next_qwen2(const uint8_t *s, Py_ssize_t i, Py_ssize_t end, int digits) except -1:
+    cdef Py_ssize_t j = _contraction(s, i, end, True), last
+    cdef int w, k, w2
+    if j:
+        return i + j
+    k = _class_at(s, i, end, &w)
+    if k & LETTER:
+        return _run(s, i, end, LETTER, 1, end)
+    if not k & (NEWLINE | NUMBER) and i + w < end and _class_at(s, i + w, end, &w2) & LETTER:
+        return _run(s, i + w, end, LETTER, 1, end)
+    if k & NUMBER:
+        return _run(s, i, end, NUMBER, 1, digits)
+    j = i
+    if s[i] == 32 and i + 1 < end:
+        j = i + 1
+        k = _class_at(s, j, end, &w)
+    if not k & (SPACE | LETTER | NUMBER):
+        j = _run(s, j, end, LETTER | NUMBER | SPACE, 0, end)
+        return _run(s, j, end, NEWLINE, 1, end)
+    last = -1                                               # \s*[\r\n]+ : up to the last newline of the white run
+    j = i
+    while j < end:
+        k = _class_at(s, j, end, &w)
+        if not k & SPACE:
+            break
+        j += w
+        if k & NEWLINE:
+            last = j
+    if last >= 0:
+        return last
+    return _blank_run(s, i, end)
+
+
+cdef Py_ssize_t _next_word(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) except -1:
+    """[\\p{L}\\p{N}_]+|\\s+|[^\\p{L}\\p{N}_\\s]"""
+    cdef Py_ssize_t j = i
+    cdef int w, k = _class_at(s, i, end, &w)
+    if k & SPACE:
+        return _run(s, i, end, SPACE, 1, end)
+    if not (k & (LETTER | NUMBER) or s[i] == 95):
+        return i + w
+    while j < end:
+        k = _class_at(s, j, end, &w)
+        if not (k & (LETTER | NUMBER) or s[j] == 95):
+            break
+        j += w
+    return j
+
+
+cdef Py_ssize_t _next_metaspace(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) noexcept:
+    i += 1
+    while i < end and not (s[i] == 0xE2 and i + 2 < end and s[i + 1] == 0x96 and s[i + 2] == 0x81):
+        i += 1
+    return i
+
+
+cdef Py_ssize_t _next_piece(int kind, const uint8_t *s, Py_ssize_t i, Py_ssize_t end) except -1:
+    cdef int w, k
+    if kind == S_CODE:
+        return _next_code(s, i, end)
+    if kind == S_GPT2:
+        return _next_gpt2(s, i, end)
+    if kind == S_QWEN2:
+        return _next_qwen2(s, i, end, 1)
+    if kind == S_LLAMA3:
+        return _next_qwen2(s, i, end, 3)
+    if kind == S_WORDS:
+        return _next_word(s, i, end)
+    if kind == S_METASPACE:
+        return _next_metaspace(s, i, end)
+    if kind == S_DIGITS or kind == S_DIGIT_RUNS:
+        k = _class_at(s, i, end, &w)
+        if k & NUMBER:
+            return _run(s, i, end, NUMBER, 1, 1 if kind == S_DIGITS else end)
+        return _run(s, i, end, NUMBER, 0, end)
+    return end
