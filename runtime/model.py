@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ import native_kernels as nk
 from runtime.engine.cache import CacheStore, Slot
 from runtime.engine.generation import Generation, Prompt, Sampling
 from runtime.engine.network import Network
+from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import read_config
 from runtime.files.safetensors import read_weights
@@ -93,8 +94,8 @@ class Model:
         What does not fit beside `max_tokens` new ids is cut at the start (of a suffix: at its end) and said in `cut`.
         """
         capacity = self.network.capacity
-        room = capacity - min(max_tokens, capacity // 4)
-        if isinstance(source, tuple):
+        room = capacity - min(max_tokens - 1, capacity // 4)  # the last new id is never fed back: it needs no position
+        if isinstance(source, tuple) and not (source and all(isinstance(i, (int, np.integer)) for i in source)):
             if len(source) != 2 or not all(isinstance(part, str) for part in source):
                 raise ValueError("a pair to fill in must be two texts (prefix, suffix)")
             return self._infill_prompt(*source, room)
@@ -154,13 +155,13 @@ class Model:
         if grammar is not None or adapter is not None:
             raise ValueError("grammars and adapters are not supported by this version")
         options = Sampling(max_tokens, temperature, top_k, top_p, min_p, seed, stop)
-        return self._pieces(self.prompt(prompt_or_ids, max_tokens), options, {})
+        return self._pieces(self.prompt(prompt_or_ids, options.max_tokens), options, {})
 
     def infill(self, prefix: str, suffix: str, max_tokens: int = 64, stop: Sequence[str] = (), **sampling) -> Infill:
         """Text between `prefix` and `suffix` in the model's own format; a caret inside a token is healed."""
         options = Sampling(max_tokens=max_tokens, stop=stop, **sampling)
         timing: dict = {}
-        pieces = list(self._pieces(self.prompt((prefix, suffix), max_tokens), options, timing))
+        pieces = list(self._pieces(self.prompt((prefix, suffix), options.max_tokens), options, timing))
         text = "".join(piece.text for piece in pieces)
         return Infill(text, [piece.id for piece in pieces], [piece.logprob for piece in pieces], timing)
 
@@ -207,13 +208,26 @@ def find_model(path_or_name: str | os.PathLike | None) -> Path:
     raise FileNotFoundError(f"no model {str(path_or_name)!r}: neither a folder nor the name of an installed model")
 
 
+def served_context(spec: DecoderSpec, path: str | os.PathLike) -> int:
+    """Positions to serve: the declared context within what its tables and one cache may take (runtime/files/limits.py).
+
+    FormatError if not even 32 fit.
+    """
+    cache = limits.CACHE_BYTES // (8 * spec.n_layers * spec.kv_width)
+    fitting = min(spec.max_context, limits.POSITIONS, limits.ROTARY_BYTES // (4 * spec.head_dim), cache)
+    if fitting < min(spec.max_context, 32):
+        raise FormatError("too_large", path, None, f"{limits.CACHE_BYTES >> 20} MiB hold only {fitting} positions")
+    return fitting
+
+
 def load_model(
     path_or_name: str | os.PathLike | None = None, threads: int | None = None, weights: str = "auto"
 ) -> Model:
     """Load a folder with config.json and *.safetensors, or the embedded model (None).
 
     weights: "f32" (exact, float32 arithmetic), "q8_0" (matrices in 8 bits), "auto" (as the folder's config asks, else
-    f32). threads: for all models of the process. Raises FileNotFoundError, FormatError, ValueError.
+    f32). threads: for all models of the process. A declared context above the bounds of runtime/files/limits.py is
+    shortened in `spec`. Raises FileNotFoundError, FormatError, ValueError.
     """
     if weights not in WEIGHTS:
         raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
@@ -225,6 +239,7 @@ def load_model(
     stored = read_weights(folder)
     shapes = {name: stored.shape(name) for name in stored.names()}
     spec.check_weights(shapes, stored.path)
+    spec = replace(spec, max_context=served_context(spec, folder / "config.json"))
     own = config.get("hearth") if isinstance(config.get("hearth"), dict) else {}
     precision = ("q8_0" if own.get("precision") == "q8_0" else "f32") if weights == "auto" else weights
     tokenizer = load_tokenizer(folder) if (folder / "tokenizer.json").is_file() else None

@@ -34,7 +34,7 @@ class CacheStore:
 
     def __init__(self, network: Network, kv_bytes: int) -> None:
         self._network = network
-        self._limit = max(2, kv_bytes // max(1, network.cache_bytes))
+        self.limit = max(2, kv_bytes // max(1, network.cache_bytes))
         self._slots: list[Slot] = []
         self._clock = 0
 
@@ -47,8 +47,8 @@ class CacheStore:
         shared = {id(slot): min(common_prefix(slot.ids, ids), len(ids) - 1) for slot in free}
         best = max(free, key=lambda slot: (shared[id(slot)], -slot.last_used), default=None)
         # A slot that shares little is worth more to the sequence it holds, while there is room for another one.
-        if best is None or (shared[id(best)] * 2 < len(best.ids) and len(self._slots) < self._limit):
-            if len(self._slots) >= self._limit:
+        if best is None or (shared[id(best)] * 2 < len(best.ids) and len(self._slots) < self.limit):
+            if len(self._slots) >= self.limit:
                 return None
             best = Slot(self._network.new_cache())
             self._slots.append(best)

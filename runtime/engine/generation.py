@@ -32,10 +32,11 @@ class Sampling:
     stop: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.stop, str):
-            object.__setattr__(self, "stop", (self.stop,))
-        if not isinstance(self.max_tokens, int) or self.max_tokens < 1:
+        # a tuple, because it is read more than once
+        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
+        if not isinstance(self.max_tokens, (int, np.integer)) or self.max_tokens < 1:
             raise ValueError(f"max_tokens must be a positive integer, got {self.max_tokens!r}")
+        object.__setattr__(self, "max_tokens", int(self.max_tokens))
         self.sampler()  # its own checks raise here, in the caller, and not later in the engine's lane
         StopRules(self.stop)
 
@@ -138,7 +139,7 @@ class Generation:
         return Piece(token, shown, logprob)
 
     def _visible(self, token: int) -> str:
-        if self.tokenizer is None:
+        if self.tokenizer is None or token >= self.tokenizer.vocab_size:  # a padding row of the table has no text
             return ""
         healer = self.prompt.healer
         raw = healer.accept(token) if healer else self.tokenizer.token_bytes(token)

@@ -83,7 +83,10 @@ class Request:
 
 
 class Engine:
-    """Serves one model. kv_bytes bounds the caches of past sequences that are kept for reuse."""
+    """Serves one model until close() (or the end of a `with` block) ends its thread.
+
+    kv_bytes bounds the caches of past sequences that are kept for reuse.
+    """
 
     def __init__(self, model, kv_bytes: int = 256 << 20) -> None:
         self.model = model
@@ -116,6 +119,12 @@ class Engine:
             self._wake.notify()
         return request
 
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self.close()
+
     def close(self) -> None:
         """Cancel everything and end the worker thread."""
         with self._wake:
@@ -123,7 +132,8 @@ class Engine:
             for request in self._waiting + [request for request, _ in self._active]:
                 request.cancel()
             self._wake.notify()
-        self._thread.join(timeout=10)
+        if threading.current_thread() is not self._thread:  # a listener may close, too
+            self._thread.join(timeout=10)
 
     # ---- the worker --------------------------------------------------------------------------------------------
 
@@ -134,37 +144,59 @@ class Engine:
                     self._wake.wait()
                 if self._closed and not self._waiting and not self._active:
                     return
-                self._admit()
+                ended = self._admit()
+            for request, error in ended:  # their listeners may wait for others: never called under the lock
+                request._finish("error" if error else "cancelled", error)
             if self._active:
                 self._advance(min(self._active, key=_order))
 
-    def _admit(self) -> None:
-        """Give a cache slot to each waiting request in its turn, as long as there are free ones."""
+    def _admit(self) -> list[tuple[Request, Exception | None]]:
+        """Give a cache slot to each waiting request in its turn, as long as there are free ones.
+
+        Chat and background work leave one slot to completions. Returns the requests that ended without starting, each
+        with what went wrong or None where it was cancelled.
+        """
+        ended: list[tuple[Request, Exception | None]] = []
         for request in sorted(self._waiting, key=lambda r: (PRIORITIES.index(r.priority), r.submitted)):
             if request.cancel_flag.is_set:
                 self._waiting.remove(request)
                 request._timing.queue_ms = (time.perf_counter() - request.submitted) * 1000
-                request._finish("cancelled")
+                ended.append((request, None))
                 continue
-            taken = self._store.acquire(request.prompt.ids)
-            if taken is None:
+            patient = sum(active.priority != "completion" for active, _ in self._active)
+            if request.priority != "completion" and patient >= self._store.limit - 1:
+                continue
+            try:
+                generation = self._start(request)
+            except Exception as error:  # no memory for another cache: only this request fails
+                _log.exception("a request could not start")
+                self._waiting.remove(request)
+                ended.append((request, error))
+                continue
+            if generation is None:
                 continue
             self._waiting.remove(request)
-            slot, reused = taken
-            generation = Generation(
-                self.model.network,
-                self.model.tokenizer,
-                request.prompt,
-                request.sampling,
-                self.model.stop_ids,
-                slot,
-                reused,
-                request.cancel_flag,
-                request.deadline,
-            )
             generation.timing.queue_ms = (time.perf_counter() - request.submitted) * 1000
             request._timing = generation.timing
             self._active.append((request, generation))
+        return ended
+
+    def _start(self, request: Request) -> Generation | None:
+        """The request in a cache slot, or None while every slot is busy."""
+        taken = self._store.acquire(request.prompt.ids)
+        if taken is None:
+            return None
+        model, flag = self.model, request.cancel_flag
+        return Generation(
+            model.network,
+            model.tokenizer,
+            request.prompt,
+            request.sampling,
+            model.stop_ids,
+            *taken,
+            flag,
+            request.deadline,
+        )
 
     def _advance(self, entry: tuple[Request, Generation]) -> None:
         request, generation = entry

@@ -58,9 +58,8 @@ def check_config(config: dict, path: str | os.PathLike) -> None:
         value = config.get(key)
         if value is not None and (type(value) is not int or not low <= value <= high):
             raise FormatError("config", path, None, f"{key} must be an integer from {low} to {high}, not {value!r:.40}")
-    rope = config.get("rope_parameters")
-    nested = {"rope_theta": rope["rope_theta"]} if isinstance(rope, dict) and "rope_theta" in rope else {}
-    for source in (config, nested):
+    ropes = [config[key] for key in ("rope_parameters", "rope_scaling") if isinstance(config.get(key), dict)]
+    for source in (config, *({"rope_theta": rope.get("rope_theta")} for rope in ropes)):
         for key, (low, high) in _FLOATS.items():
             value = source.get(key)
             if value is not None and (type(value) not in (int, float) or not low <= value <= high):

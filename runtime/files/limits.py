@@ -26,3 +26,8 @@ HEAD_DIM = 4096
 FEED_FORWARD = 1 << 20
 VOCABULARY = 1 << 22
 CONTEXT = 1 << 24
+
+# what a declared context may cost: a model with a longer one is served with as many positions as these allow
+POSITIONS = 1 << 20
+ROTARY_BYTES = 128 << 20
+CACHE_BYTES = 2 << 30  # keys and values of one sequence

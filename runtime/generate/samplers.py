@@ -13,6 +13,7 @@ import numpy as np
 
 NEG_INF = np.float32(-np.inf)
 _NUCLEUS_GUESS = 512  # top_p sorts this many ids first: nearly always enough, and much cheaper than sorting V = 150k
+_COLDEST = 1e-5
 
 Sampler = Callable[..., tuple[int, float]]
 
@@ -30,8 +31,8 @@ def logprob_of(logits: np.ndarray, id: int) -> float:
 
 
 def temperature(logits: np.ndarray, t: float) -> np.ndarray:
-    """Logits divided by t > 0. (Temperature 0 is greedy decoding, see make_sampler.)"""
-    return logits / np.float32(t)
+    """Logits divided by t > 0; below 1e-5, where float32 would overflow, by 1e-5. (0 is greedy, see make_sampler.)"""
+    return logits / np.float32(max(t, _COLDEST))
 
 
 def top_k(logits: np.ndarray, k: int) -> np.ndarray:

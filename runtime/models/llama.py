@@ -13,6 +13,8 @@ IS_FAMILY = True
 def _theta(config: Mapping, path: object) -> float:
     """Base of the rotary frequencies; transformers 5 keeps it in `rope_parameters`, older files at the top level."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(rope, Mapping):
+        raise FormatError("value", path, None, "rope_parameters and rope_scaling must be objects")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
         raise FormatError("unsupported_model", path, None, f"rope scaling {kind!r} is not supported")

@@ -110,6 +110,62 @@ def test_cancel_stops_a_running_request_and_a_queued_one_never_starts(engine):
         assert ids_of(request) == [] and request.finish_reason == "cancelled"
 
 
+def test_chats_leave_a_slot_to_completions(model):
+    with Engine(model, kv_bytes=0) as engine:  # the fewest slots: two
+        chats = [engine.submit(TEXT[: 300 + n], priority="chat", max_tokens=300) for n in range(3)]
+        next(iter(chats[0]))
+        completion = engine.submit((TEXT[:50], ""), max_tokens=2)
+        ids_of(completion)
+        assert completion.finish_reason in ("length", "stop")
+        assert chats[0].finish_reason is None, "the completion did not wait for a chat to end"
+
+
+def test_no_memory_for_a_cache_fails_the_request_and_not_the_lane(model, monkeypatch):
+    engine = Engine(model)
+    try:
+        with monkeypatch.context() as patch:
+
+            def refuse():
+                raise MemoryError("no room")
+
+            patch.setattr(model.network, "new_cache", refuse)
+            request = engine.submit([10, 11], max_tokens=2)
+            with pytest.raises(MemoryError):
+                ids_of(request)
+        assert request.finish_reason == "error"
+        assert len(ids_of(engine.submit([10, 11], max_tokens=2))) >= 1
+    finally:
+        engine.close()
+
+
+def test_a_listener_may_wait_for_another_thread_that_submits(engine):
+    """The end of a request that never started is told without the lane's lock."""
+    busy = engine.submit(TEXT[:300], priority="chat", max_tokens=400)
+    next(iter(busy))
+    submitted = threading.Event()
+
+    def submit_elsewhere(piece):
+        threading.Thread(target=lambda: (engine.submit([10], max_tokens=1), submitted.set())).start()
+        assert submitted.wait(10)
+
+    queued = engine.submit([11, 12], max_tokens=2)
+    queued.cancel()
+    queued.add_listener(lambda piece: submit_elsewhere(piece) if piece is None else None)
+    ids_of(queued)
+    assert submitted.wait(10)
+    busy.cancel()
+
+
+def test_a_listener_may_close_the_engine(model):
+    engine = Engine(model)
+    request = engine.submit([10, 11], max_tokens=2)
+    ended = []
+    request.add_listener(lambda piece: (engine.close(), ended.append(True)) if piece is None else None)
+    ids_of(request)
+    engine.close()
+    assert ended == [True]
+
+
 def test_deadline_ends_generation_and_says_so(engine):
     request = engine.submit(TEXT[:100], max_tokens=400, deadline_ms=1)
     assert len(ids_of(request)) < 400
@@ -139,6 +195,9 @@ def test_stop_strings_are_not_emitted(model):
     whole = "".join(p.text for p in model.generate("class", max_tokens=40, temperature=1.0, seed=3))
     stop = whole[5:8]
     shown = "".join(p.text for p in model.generate("class", max_tokens=40, temperature=1.0, seed=3, stop=[stop]))
+    assert shown == whole[: whole.index(stop)]
+    once = (text for text in [stop])
+    shown = "".join(p.text for p in model.generate("class", max_tokens=40, temperature=1.0, seed=3, stop=once))
     assert shown == whole[: whole.index(stop)]
 
 

@@ -78,6 +78,12 @@ def test_temperature_sharpens():
     np.testing.assert_allclose(frequencies(make_sampler(temperature=0.5, seed=2)), sharp, atol=0.012)
 
 
+@pytest.mark.parametrize("t", [1e-6, 1e-40, 1e-300])
+def test_a_tiny_temperature_takes_the_best(t):
+    logits = np.array([3.0, 900.0, -900.0, 899.0], np.float32)
+    assert make_sampler(temperature=t, seed=0)(logits)[0] == 1
+
+
 def test_filters_renormalise_and_exclude():
     expected = np.array([0.4, 0.3, 0, 0, 0]) / 0.7
     for options in ({"top_k": 2}, {"top_p": 0.69}, {"min_p": 0.7}):
