@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
 
     pipes = claim_stdout() if argv[:1] == ["lsp"] and not {"-h", "--help"} & set(argv) else None
     leave_current_folder()
+    if pipes is None:
+        _print_anything()
     name = argv[0] if argv else "--help"
     try:
         if pipes is not None:
@@ -94,6 +96,14 @@ def _run(name: str, argv: list[str]) -> int:
         return command(argv) or 0
     print(f"hearth: no command “{name}”; `hearth --help` lists them", file=sys.stderr)
     return 2
+
+
+def _print_anything() -> None:
+    """Characters that the terminal's encoding does not have are shown as `?`: source may hold any."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
 
 
 def _help() -> None:

@@ -40,6 +40,8 @@ class HearthServer(LanguageServer):
         self.session = Session(loader, fixed, self._status_changed)
 
     def _status_changed(self) -> None:
+        if self.session.host.state in ("ready", "error"):
+            self.session.offers.clear()  # what the model before offered counts no more
         publish(self)
 
     def report_server_error(self, error: Exception, source: type) -> None:

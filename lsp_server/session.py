@@ -50,6 +50,7 @@ class Session:
         self.documents: dict[str, Document] = {}
         self.encoding = "utf-16"
         self.host = ModelHost(loader, status_changed)
+        self.told: dict[str, Any] | None = None  # the status that the client knows
         self.offers = OfferCache()
         self.counts = Counts()
         self.running: dict[str, asyncio.Task] = {}  # uri -> the completion being computed for it

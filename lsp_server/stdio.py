@@ -32,7 +32,10 @@ def leave_current_folder():
     The folder that the server is started in is the user's workspace: a `numpy.py` in it must never be imported.
     """
     own = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    here = os.path.realpath(os.getcwd())
+    try:
+        here = os.path.realpath(os.getcwd())
+    except OSError:  # the folder was deleted: nothing can be imported from it
+        return
     if here == own:
         return
     sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) != here]

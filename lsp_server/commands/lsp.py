@@ -10,7 +10,7 @@ import os
 import sys
 from typing import BinaryIO
 
-from lsp_server.commands.options import make_parser
+from lsp_server.commands.options import make_parser, positive
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,8 +19,10 @@ def parser() -> argparse.ArgumentParser:
         "The language server on standard input and output; an editor starts it.",
         "hearth lsp --model ~/models/mine",
     )
-    p.add_argument("--model", help="folder or name of a model; overrides the setting codehearth.model")
-    p.add_argument("--threads", type=int, help="threads of the engine; overrides the setting codehearth.threads")
+    p.add_argument("--model", metavar="M", help="folder or name of a model; overrides the setting codehearth.model")
+    p.add_argument(
+        "--threads", type=positive, metavar="N", help="threads of the engine; overrides the setting codehearth.threads"
+    )
     return p
 
 

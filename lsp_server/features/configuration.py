@@ -32,7 +32,7 @@ def register(server: Any) -> None:
 def apply(server: Any, values: Any, load: bool = True) -> None:
     """Takes over the valid ones of `values`; loads another model if that setting changed and `load` is set."""
     session = server.session
-    enabled, model = session.settings.enable, session.wanted_model()
+    enabled = session.settings.enable
     settings, complaints = read_settings(session.settings, values)
     session.apply_settings(settings)
     session.offers.clear()
@@ -41,7 +41,8 @@ def apply(server: Any, values: Any, load: bool = True) -> None:
         server.window_log_message(types.LogMessageParams(type=types.MessageType.Warning, message=complaint))
     if not load:
         return
-    if session.wanted_model() != model or (session.settings.enable and session.host.asked is None):
+    # Compared with what was asked for, not with the setting before: that may have changed while all was switched off.
+    if session.settings.enable and session.host.asked != session.wanted_model():
         load_model(server)
     elif session.settings.enable != enabled:
         publish(server)

@@ -22,7 +22,7 @@ def register(server: Any) -> None:
     def toggle(*arguments: Any) -> dict[str, Any]:
         """Switches the offers on or off until the next change of the settings."""
         session.apply_settings(replace(session.settings, enable=not session.settings.enable))
-        if session.settings.enable and session.host.asked is None:
+        if session.settings.enable and session.host.asked != session.wanted_model():
             configuration.load_model(server)
         else:
             publish(server)

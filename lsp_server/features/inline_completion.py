@@ -14,7 +14,7 @@ from lsprotocol import types
 
 from lsp_server.completion.service import Outcome, offer
 from lsp_server.documents import Document
-from lsp_server.features.status import publish
+from lsp_server.features.status import publish, publish_if_changed
 from runtime.code.postprocess import Silence
 
 _NUMBERS = itertools.count(1)
@@ -54,8 +54,8 @@ def register(server: Any) -> None:
             shown.cancel()
             if session.running.get(uri) is work:
                 del session.running[uri]
-            if shown.done() and not shown.cancelled():
-                publish(server)
+            if uri not in session.running:  # else a newer request took over and will say how it ended
+                publish_if_changed(server)
         if isinstance(outcome.result, Silence):
             return None
         return types.InlineCompletionList([_item(document, line, column, outcome, chosen)])

@@ -29,4 +29,11 @@ def current(server: Any) -> dict[str, Any]:
 
 def publish(server: Any) -> None:
     """Sends the status to the client."""
-    server.protocol.notify(METHOD, current(server))
+    status = server.session.told = current(server)
+    server.protocol.notify(METHOD, status)
+
+
+def publish_if_changed(server: Any) -> None:
+    """Sends the status unless the client knows it."""
+    if current(server) != server.session.told:
+        publish(server)

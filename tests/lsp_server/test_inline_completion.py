@@ -120,6 +120,25 @@ async def test_the_latest_request_of_a_document_wins_and_queued_ones_never_start
         assert len(c.notes("start")) + len(c.notes("cancelled-in-queue")) <= 4
 
 
+async def test_the_status_ends_with_ready_and_the_last_timing(tmp_path):
+    async with connect(tmp_path, FAKE_ANSWER="abcdefghijklmnopqrstuvwxyz", FAKE_STEP_MS="60") as c:
+        await c.state("ready")
+        c.open("x = ")
+        await c.offer(0, 4)
+        c.edit((0, 4), (0, 4), "a")
+        c.states.clear()
+        older = asyncio.ensure_future(c.ask(0, 2))
+        await c.state("thinking")
+        assert (await c.offer(0, 5))[0] == "bcdefghijklmnopqrstuvwxyz", (
+            "from the cache, while another is being computed"
+        )
+        assert await older is None
+        last = await c.command("codehearth.lastTiming")
+        assert last["origin"] == "cache"
+        assert c.states[-1].state == "ready"
+        assert c.states[-1].timing.origin == "cache", "an answer that took no time to think of is told too"
+
+
 async def test_requests_during_loading_wait_for_the_model(tmp_path):
     async with connect(tmp_path, FAKE_LOAD="700", FAKE_ANSWER="1\n") as c:
         c.open("x = ")

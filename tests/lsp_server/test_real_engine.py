@@ -108,6 +108,28 @@ def test_try_on_a_terminal_shows_the_file_and_the_figures(tmp_path, tiny_model):
     assert "\x1b" not in done.stdout, "no colours where no terminal is"
 
 
+def test_try_shows_no_command_to_the_terminal_and_prints_whatever_its_encoding_is(tmp_path, tiny_model):
+    file = tmp_path / "a.py"
+    file.write_text("# \x1b]0;title\x07 \x9b2J é\nx = \x1b[31m", encoding="utf-8")
+    done = hearth("try", str(file), "--model", str(tiny_model))
+    assert done.returncode == 0, done.stderr
+    assert not set(done.stdout) & set("\x1b\x07\x9b") and "]0;title" in done.stdout
+    done = hearth("try", str(file), "--model", str(tiny_model), PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and "1 ? # " in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be deleted there")
+def test_a_command_in_a_deleted_folder_works(tmp_path):
+    code = (
+        "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); "
+        "from lsp_server.cli import main; sys.exit(main(['models']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGES)}
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -178,10 +200,18 @@ def test_models_and_doctor(tmp_path, tiny_model):
 
     home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     shutil.copytree(tiny_model, tmp_path / "data" / "codehearth" / "models" / "mine")
-    (tmp_path / "data" / "codehearth" / "models" / "empty").mkdir()
+    models = tmp_path / "data" / "codehearth" / "models"
+    (models / "empty").mkdir()
+    for name, file in (("short", "model.safetensors"), ("mute", "tokenizer.json")):
+        shutil.copytree(tiny_model, models / name)
+        data = (models / name / file).read_bytes()
+        (models / name / file).unlink()
+        if name == "short":
+            (models / name / file).write_bytes(data[: len(data) // 2])
     found = {model["name"]: model for model in json.loads(hearth("models", "list", "--json", **home).stdout)}
     assert found["mine"]["parameters"] > 10_000 and found["mine"]["error"] is None
     assert "config.json" in found["empty"]["error"]
+    assert "model.safetensors" in found["short"]["error"] and "tokenizer.json" in found["mute"]["error"]
     file = tmp_path / "a.py"
     file.write_text("x = ", encoding="utf-8")
     assert completed(str(file), "--model", "mine", **home)["model"] == "mine"

@@ -56,6 +56,37 @@ async def test_switching_off_and_on(tmp_path):
 
 
 @pytest.mark.asyncio
+async def test_a_model_chosen_while_switched_off_is_loaded_when_switched_on(tmp_path):
+    async with connect(tmp_path, configuration={"model": "first"}) as c:
+        await c.state("ready")
+        for values, state in (({"enable": False, "model": "second"}, "off"), ({"enable": True}, "loading")):
+            c.states.clear()
+            c.client.set_configuration({"codehearth": values})
+            c.client.workspace_did_change_configuration(t.DidChangeConfigurationParams(settings=None))
+            await c.state(state)
+        assert (await c.state("ready")).model == "second"
+        assert [note["name"] for note in c.notes("load")] == ["first", "second"]
+
+
+@pytest.mark.asyncio
+async def test_another_model_does_not_go_on_with_the_offers_of_the_one_before(tmp_path):
+    async with connect(tmp_path, FAKE_ANSWER="1\n", FAKE_LOAD="300") as c:
+        await c.state("ready")
+        c.open("x = ")
+        assert (await c.command("codehearth.reloadModel"))["state"] == "loading"
+        await c.offer(0, 4)  # from the engine that is still in use, into the cache
+        c.states.clear()
+        await c.state("ready")
+        for _ in range(50):
+            if len(c.notes("load")) == 2:
+                break
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
+        await c.offer(0, 4)
+        assert (await c.command("codehearth.stats"))["from_cache"] == 0
+
+
+@pytest.mark.asyncio
 async def test_another_model_is_loaded_and_a_broken_one_is_said(tmp_path):
     async with connect(tmp_path, configuration={"model": "first"}) as c:
         assert (await c.state("ready")).model == "first"

@@ -5,7 +5,7 @@ replaced where the offer goes on after it. A closer that nothing opened ends the
 """
 
 from runtime.code.caret import Caret
-from runtime.code.scanner import PAIRS, Closing, above_state, below_text, scan
+from runtime.code.scanner import PAIRS, QUOTES, Closing, above_state, below_text, scan
 
 
 def balance(text: str, caret: Caret) -> tuple[str, int]:
@@ -39,11 +39,21 @@ def balance(text: str, caret: Caret) -> tuple[str, int]:
         replaced += blank + len(closing.closer)
         last_end = closing.position + len(closing.closer)
     if first < 0:
-        return text, 0
+        return _in_string(text, suffix) if stack and stack[-1] in QUOTES else (text, 0)
     if not text[last_end:].strip():
         # The offer ends with closers that are there already: leave them to the file.
         return text[:first], first_replaced
     return text, replaced
+
+
+def _in_string(text: str, suffix: str) -> tuple[str, int]:
+    """The same for an offer that stays in its string: the scanner sees no brackets there, but a field of an f-string
+    has its closer right of the caret as soon as the editor pairs brackets."""
+    closer = suffix[:1]
+    opener = PAIRS.get(closer)
+    if opener is None or text.count(closer) <= text.count(opener):
+        return text, 0
+    return (text[:-1], 0) if text.endswith(closer) else (text, 1)
 
 
 def _taken(stack: tuple[str, ...], low: int, caret: Caret) -> set[int]:

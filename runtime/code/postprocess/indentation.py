@@ -42,11 +42,19 @@ def _most(caret: Caret) -> int | None:
     Inside brackets, strings and after a line that goes on, white space is a matter of taste.
     """
     above = caret.previous_line
-    code = above.split("#", 1)[0].rstrip() if caret.language == "python" else above.rstrip()
+    code = _without_comment(above).rstrip() if caret.language == "python" else above.rstrip()
     if above_state(caret) or code.endswith("\\"):
         return None
     depth = _columns(leading(above), caret.indent)
     return depth + caret.indent.width if code[-1:] in (":", "{") else depth
+
+
+def _without_comment(line: str) -> str:
+    """A line of Python without its comment; a ``#`` in a string begins none."""
+    return _STRING_OR_COMMENT.sub(lambda found: "" if found.group().startswith("#") else found.group(), line)
+
+
+_STRING_OR_COMMENT = re.compile(r"'(?:\\.|[^'\\])*+'|\"(?:\\.|[^\"\\])*+\"|#.*")
 
 
 def _columns(white: str, indent: Indent) -> int:

@@ -30,6 +30,12 @@ from runtime.code.scanner import scan
         ("call(\n    f(¦)\n", "x)", ("x", 0)),
         ("t = (\n    (1, 2),\n    (3, ¦\n)\n", "4),", ("4),", 0)),
         ('"""(\n"""\nx = (¦)', "1)", ("1", 0)),
+        ("s = f'{¦}'", "x}'", ("x", 0)),
+        ("s = f'{¦}'", "x} is {y}'", ("x} is {y", 0)),
+        ("s = f'{¦}'", "x} is", ("x} is", 1)),
+        ("s = f'{¦}'", "{1}", ("{1}", 0)),
+        ("s = f'{a[¦]}'", "k]", ("k", 0)),
+        ('s = f"""{¦} there"""', "x}", ("x", 0)),
     ],
 )
 def test_brackets_stay_balanced_on_both_sides(place, raw, offer):

@@ -16,6 +16,8 @@ from runtime.code.postprocess.indentation import fit_indentation
         ("def f():\n    if x:\n    ¦", "    return 1", "    return 1"),
         ("a = 1\n¦", "    b = 2", "b = 2"),
         ("a = 1  # note:\n¦", "    b = 2", "b = 2"),
+        ('if c == "#":\n¦', "    b = 2", "    b = 2"),
+        ("a = '#'  # it's:\n¦", "    b = 2", "b = 2"),
         ("def f():\n    pass\n\n¦", "def g():", "def g():"),
         ("x = call(a,\n¦", "         b)", "         b)"),
         ('"""Doc.\n¦', "      indented prose", "      indented prose"),
