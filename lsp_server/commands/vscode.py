@@ -25,6 +25,7 @@ MOST_MANIFEST_BYTES = 1 << 20
 # VS Code on macOS is an application first; its command line need not be on the PATH.
 MAC_PROGRAM = "/Applications/Visual Studio Code.app/Contents/Resources/app/bin/code"
 STEP_SECONDS = 600
+LEAST_NODE = 20
 
 
 class InstallError(Exception):
@@ -125,11 +126,26 @@ def build(folder: Path) -> None:
         raise InstallError(
             "building the extension needs npm (Debian: apt-get install npm), or name a built one: --vsix"
         )
+    check_node()
     if not (folder / "node_modules" / ".bin").is_dir():
         install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         run(install, "npm could not install what the build needs", folder)
     for step in ("bundle", "package"):
         run([npm, "run", "--silent", step], f"the step “{step}” of the build failed", folder)
+
+
+def check_node() -> None:
+    """Raises InstallError if the node on the PATH is older than the build tools need; npm only fails inside of them."""
+    node = shutil.which("node")
+    if node is None:
+        return  # npm may bring its own
+    done = subprocess.run([node, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    major = done.stdout.strip().lstrip("v").split(".")[0]
+    if major.isdigit() and int(major) < LEAST_NODE:
+        raise InstallError(
+            f"building the extension needs Node.js {LEAST_NODE} or newer, {node} is {done.stdout.strip()}; "
+            "or name a built extension: --vsix"
+        )
 
 
 def run(command: list[str], failure: str, folder: Path | None = None) -> None:

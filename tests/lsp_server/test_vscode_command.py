@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from connection import PACKAGES
 
 from lsp_server.commands import vscode
 
@@ -42,13 +43,14 @@ def hearth(tmp_path):
     (tmp_path / "bin").mkdir()
 
     def call(*arguments, cwd=tmp_path, **environment):
-        keep = {key: value for key, value in os.environ.items() if key in ("PYTHONPATH", "LD_LIBRARY_PATH")}
+        keep = {key: value for key, value in os.environ.items() if key == "LD_LIBRARY_PATH"}
         code = "import sys; from lsp_server.cli import main; sys.exit(main(sys.argv[1:]))"
         return subprocess.run(
             [sys.executable, "-P", "-c", code, "vscode", *map(str, arguments)],
             cwd=cwd,
             env={
                 **keep,
+                "PYTHONPATH": str(PACKAGES),
                 "PATH": str(tmp_path / "bin"),
                 "HOME": str(tmp_path / "home"),
                 "XDG_STATE_HOME": str(tmp_path / "state"),
@@ -143,6 +145,31 @@ def test_a_failing_build_and_a_missing_npm_are_named(tmp_path, monkeypatch):
     program(tmp_path / "bin", "npm", "#!/bin/sh\necho 'error TS1005' >&2\nexit 2\n")
     with pytest.raises(vscode.InstallError, match="bundle.*TS1005"):
         vscode.build(folder)
+
+
+@pytest.mark.parametrize(("version", "refused"), [("v18.19.0", True), ("v20.0.0", False), ("odd", False)])
+def test_a_node_that_is_too_old_is_named_before_anything_is_built(tmp_path, monkeypatch, version, refused):
+    folder = tmp_path / "vscode-extension"
+    folder.mkdir()
+    program(tmp_path / "bin", "npm", f"#!/bin/sh\necho called >> {tmp_path}/calls\n")
+    program(tmp_path / "bin", "node", f"#!/bin/sh\necho {version}\n")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    if refused:
+        with pytest.raises(vscode.InstallError, match="Node.js 20 or newer.*v18.19.0"):
+            vscode.build(folder)
+    else:
+        vscode.build(folder)
+    assert (tmp_path / "calls").exists() != refused
+
+
+def test_the_manifest_promises_no_setting_that_the_server_cannot_keep():
+    """One server with one set of settings serves a window; programs and model files belong to the machine."""
+    manifest = ROOT / "vscode-extension" / "package.json"
+    settings = json.loads(manifest.read_text(encoding="utf-8"))["contributes"]["configuration"]["properties"]
+    scopes = {name.removeprefix("codehearth."): setting["scope"] for name, setting in settings.items()}
+    machine = {"interpreter", "model", "threads"}
+    assert {name for name, scope in scopes.items() if scope == "machine"} == machine
+    assert {scope for name, scope in scopes.items() if name not in machine} == {"window"}
 
 
 def test_the_current_folder_counts_only_when_asked(tmp_path):

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
 import { LanguageClient } from 'vscode-languageclient/node';
-import { CHAT, CHAT_DELTA, ChatDeltaParams, ChatMessage, ChatParams, ChatResult, Timing } from './protocol';
+import { CHAT, CHAT_DELTA, ChatDeltaParams, ChatMessage, ChatParams, ChatResult, MOST_CHAT_MESSAGES, Timing } from './protocol';
 import { sentence } from './server';
 import { FromWebview, ToWebview } from './webview/messages';
 
@@ -109,7 +109,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     this.running = running;
     this.show();
     const maxTokens = vscode.workspace.getConfiguration('codehearth').get('chat.maxTokens', 256);
-    const params: ChatParams = { id: running.id, messages: this.messages, maxTokens };
+    const params: ChatParams = { id: running.id, messages: this.messages.slice(-MOST_CHAT_MESSAGES), maxTokens };
     try {
       const result = await this.client().sendRequest<ChatResult>(CHAT, params, running.cancel.token);
       this.finish(running, result.text, result.finishReason, result.timing);

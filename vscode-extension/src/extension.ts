@@ -54,10 +54,6 @@ async function toggle(): Promise<void> {
   const settings = vscode.workspace.getConfiguration('codehearth');
   const set = settings.inspect<boolean>('enable');
   const target =
-    set?.workspaceFolderValue !== undefined
-      ? vscode.ConfigurationTarget.WorkspaceFolder
-      : set?.workspaceValue !== undefined
-        ? vscode.ConfigurationTarget.Workspace
-        : vscode.ConfigurationTarget.Global;
+    set?.workspaceValue !== undefined ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global;
   await settings.update('enable', !settings.get('enable', true), target);
 }

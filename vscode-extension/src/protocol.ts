@@ -20,6 +20,9 @@ export interface ChatMessage {
   content: string;
 }
 
+/** The server takes at most 256; an odd number keeps a question in front. */
+export const MOST_CHAT_MESSAGES = 255;
+
 /** Request client → server; cancelling it stops the engine. */
 export const CHAT = 'codehearth/chat';
 export interface ChatParams {
