@@ -7,7 +7,7 @@ import argparse
 import sys
 from typing import Any
 
-from lsp_server.commands.options import add_model_options, load_engine, make_parser, positive
+from lsp_server.commands.options import add_model_options, load_engine, make_parser, positive, printable
 from runtime.code.chat import Message, TextStop, chat_prompt
 
 
@@ -67,11 +67,11 @@ def answer(model: Any, engine: Any, said: list[Message], options: argparse.Names
     request = engine.submit(prompt.ids, priority="chat", max_tokens=prompt.max_tokens, temperature=options.temperature)
     try:
         for piece in request:
-            print(stop.feed(piece.text), end="", flush=True)
+            print(printable(stop.feed(piece.text)), end="", flush=True)
             if stop.done:
                 break
         if not stop.done:
-            print(stop.flush(), end="")
+            print(printable(stop.flush()), end="")
     except KeyboardInterrupt:
         if options.message is not None:
             raise

@@ -5,11 +5,10 @@ The context, the prompt and the rules are those of the language server (`runtime
 
 import argparse
 import json
-import re
 from pathlib import Path
 from typing import Any
 
-from lsp_server.commands.options import add_model_options, busy, load_engine, make_parser, positive
+from lsp_server.commands.options import add_model_options, busy, load_engine, make_parser, positive, printable
 from runtime.code.caret import Caret
 from runtime.code.complete import Completion, complete
 from runtime.code.lines import body, split_lines
@@ -20,7 +19,6 @@ SAMPLE_CARET = (12, 23)  # line and column in the bundled sample; what stands ri
 SHOWN = 6  # lines around the caret
 WIDTH = 160  # characters of a line that are shown
 
-_COMMANDS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _LANGUAGES = {".py": "python", ".pyi": "python", ".js": "javascript", ".ts": "typescript", ".c": "c", ".h": "c"}
 _LANGUAGES |= {".cpp": "cpp", ".java": "java", ".go": "go", ".rs": "rust"}
 
@@ -133,20 +131,20 @@ def show(done: Completion, caret: Caret, path: str, model: str, load_ms: float, 
     for number in range(first, last):
         row = Text(f" {number + 1:>{width}} │ ", style="dim")
         if number != caret.line:
-            row.append(_clip(_plain(body(caret.lines[number][: WIDTH + 2]))), style="default")
+            row.append(_clip(printable(body(caret.lines[number][: WIDTH + 2]))), style="default")
             console.print(row)
             continue
         left = caret.line_prefix[-WIDTH:]
-        row.append(("…" if len(left) < caret.column else "") + _plain(left), style="default")
+        row.append(("…" if len(left) < caret.column else "") + printable(left), style="default")
         if offer:
             for i, part in enumerate(offer.text.split("\n")):
                 if i:
                     console.print(row)
                     row = Text(f" {'':>{width}} │ ", style="dim")
                 row.append(part if console.color_system else f"«{part}»", style=ghost)
-            row.append(_clip(_plain(caret.line_suffix[offer.replace :])), style="default")
+            row.append(_clip(printable(caret.line_suffix[offer.replace :])), style="default")
         else:
-            row.append(("▏" if console.color_system else "|") + _clip(_plain(caret.line_suffix)), style="default")
+            row.append(("▏" if console.color_system else "|") + _clip(printable(caret.line_suffix)), style="default")
         console.print(row)
     console.print()
     if not offer:
@@ -168,11 +166,6 @@ def figures(done: Completion, model: str, load_ms: float) -> str:
         f"model {model}",
     ]
     return " · ".join(parts)
-
-
-def _plain(text: str) -> str:
-    """`text` without the characters by which a file could command the terminal; each becomes U+FFFD."""
-    return _COMMANDS.sub("\ufffd", text)
 
 
 def _clip(text: str) -> str:

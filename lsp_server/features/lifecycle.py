@@ -24,7 +24,9 @@ def register(server: Any) -> None:
     async def initialized(params: types.InitializedParams) -> None:
         await configuration.register_for_changes(server)
         await configuration.pull(server, load=False)
-        configuration.load_model(server)
+        session = server.session
+        if session.host.asked != session.wanted_model():  # a change of the settings may have come first
+            configuration.load_model(server)
 
     @server.feature(types.SHUTDOWN)
     def shutdown(params: None) -> None:

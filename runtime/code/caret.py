@@ -84,7 +84,9 @@ class Caret:
     @cached_property
     def indent(self) -> Indent:
         """The file's indentation, read from the lines around the caret; four spaces where nothing is indented."""
-        return find_indent(self.above + self.below)
+        # The first indented line of a file may be the caret's own: its tabs count, its spaces may be half typed.
+        own = (leading(self.line_prefix) + "x",) if self.line_prefix.startswith("\t") else ()
+        return find_indent(self.above + self.below + own)
 
 
 def find_indent(lines: Sequence[str]) -> Indent:

@@ -11,6 +11,8 @@ from connection import INVOKED, PACKAGES, connect
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 
+from lsp_server.commands.options import printable
+
 EMBEDDED = PACKAGES / "runtime" / "embedded"
 embedded = pytest.mark.skipif(not (EMBEDDED / "model.safetensors").exists(), reason="the model is not trained yet")
 SERVER = [sys.executable, "-P", "-m", "lsp_server"]
@@ -261,3 +263,7 @@ async def test_the_model_that_ships_offers_and_answers(tmp_path):
             "codehearth/chat", {"messages": [{"role": "user", "content": "How do I open a file?"}], "maxTokens": 32}
         )
         assert answer.finishReason in ("stop", "length")
+
+
+def test_what_could_command_the_terminal_is_made_visible():
+    assert printable("\x1b[2J a\tb\n\r\x9b") == "\ufffd[2J a\tb\n\ufffd\ufffd"

@@ -28,6 +28,12 @@ def test_the_first_line_fits_the_white_space_left_of_the_caret(place, raw, text)
     assert fit_indentation(raw, at(place)) == text
 
 
+def test_a_tab_left_of_the_caret_says_how_a_new_file_indents():
+    assert fit_indentation("x = 1\n    return x", at("def f():\n\t¦", multiline=True)) == "x = 1\n\treturn x"
+    spaces = at("def f():\n    if a:\n        b()\n\t¦", multiline=True)
+    assert fit_indentation("x = 1\n    return x", spaces) == "x = 1\n    return x"
+
+
 def test_a_file_with_tabs_gets_tabs():
     caret = at("def f():\n\tif x:\n\t\tpass\n\t¦", multiline=True)
     assert fit_indentation("while y:\n        z()", caret) == "while y:\n\t\tz()"
