@@ -249,6 +249,8 @@ class Trainer:
     def _restore(self, saved: checkpoint.Checkpoint) -> None:
         state, where = saved.state, saved.path / "state.json"
         before = state.get("facts", {})
+        if not isinstance(before, dict):
+            raise FormatError("checkpoint", where, None, "facts is not an object")
         for key, value in self.facts.items():
             if before.get(key) != value:
                 raise TrainingError(
@@ -256,7 +258,8 @@ class Trainer:
                 )
         try:
             schedule = Schedule(**state["schedule"])
-            self.tokens, self.seconds, self.best_val = int(state["tokens"]), float(state["seconds"]), state["best_val"]
+            self.tokens, self.seconds = int(state["tokens"]), float(state["seconds"])
+            self.best_val = None if state["best_val"] is None else float(state["best_val"])
             data = state["data"]
         except (KeyError, TypeError, ValueError) as exc:
             raise FormatError("checkpoint", where, None, f"the state is incomplete ({exc})") from None

@@ -3,6 +3,7 @@
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 cdef extern from "plan.h":
+    int KV_STORE "NK_OP_KV_STORE", ATTENTION "NK_OP_ATTENTION"
     ctypedef struct nk_op:
         int64_t kind
     ctypedef struct nk_buffer:
@@ -51,6 +52,9 @@ cdef class Plan:
             raise ValueError(f"a plan needs ops (n, 16) and scalars (n,), got {self._ops.shape}, {self._scalars.shape}")
         if not 1 <= max_last <= max_rows <= capacity:
             raise ValueError(f"need 1 <= max_last {max_last} <= max_rows {max_rows} <= capacity {capacity}")
+        for i, op in enumerate(self._ops.tolist()):  # a run may fill the whole cache
+            if op[0] in (KV_STORE, ATTENTION) and op[15] < capacity:
+                raise ValueError(f"plan operation {i} is for {op[15]} positions of the plan's {capacity}: {op}")
         self._buffers = list(buffers)
         self._n_ops, self._n_buffers = len(self._ops), len(self._buffers)
         self._max_rows, self._max_last, self._capacity = max_rows, max_last, capacity
@@ -86,6 +90,9 @@ cdef class Plan:
         if not 1 <= rows <= self._max_rows or start < 0 or start + rows > self._capacity or not 0 <= last <= min(rows, self._max_last):
             raise ValueError(f"step of {rows} rows at {start}, last {last}: the plan holds {self._max_rows} rows, "
                              f"{self._max_last} head rows and {self._capacity} positions")
+        for index in range(self._n_buffers):  # the arrays of an earlier run may be gone
+            if isinstance(self._buffers[index], int):
+                self._table[index].data = NULL
         for index, array in external.items():
             if not 0 <= index < self._n_buffers or not isinstance(self._buffers[index], int):
                 raise ValueError(f"buffer {index} is not external")

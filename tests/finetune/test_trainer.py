@@ -1,5 +1,6 @@
 """The trainer on a tiny real model: it learns, survives kill -9 bit for bit, and says clearly what is wrong."""
 
+import json
 import os
 import signal
 import subprocess
@@ -161,6 +162,18 @@ def test_a_broken_checkpoint_is_named(tmp_path, file, damage):
     else:
         path.write_bytes(data[: len(data) // 2] if damage == "cut" else b"\xff" * len(data))
     with pytest.raises((FormatError, FileNotFoundError), match=file.replace(".", r"\.")):
+        trainer(tmp_path, steps=4).run(resume=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"facts": [1]}, {"best_val": {}}, {"tokens": None}, {"schedule": []}, {"schedule": {"lr": 1}}, {"seconds": "x"}],
+)
+def test_a_state_with_parts_of_the_wrong_type_is_named(tmp_path, change):
+    trainer(tmp_path, steps=4).run()
+    path = checkpoint.latest(tmp_path / "checkpoints") / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(FormatError, match=r"state\.json"):
         trainer(tmp_path, steps=4).run(resume=True)
 
 

@@ -45,6 +45,21 @@ LIES = [
 ]  # fmt: skip
 
 
+def test_external_arrays_are_named_by_every_run():
+    b, _, _, cache, _ = small_plan()
+    plan = b.build()
+    assert plan.run(1, 0, 1, {cache: np.zeros((8, 6), np.float32)})
+    with pytest.raises(ValueError, match="was not given"):
+        plan.run(1, 0, 1, {})
+
+
+def test_operations_on_the_cache_hold_the_whole_capacity():
+    b, _, _, cache, _ = small_plan()
+    b._ops[1][PLAN_FIELDS.index("max_rows")] = 7
+    with pytest.raises(ValueError, match="7 positions of the plan's 8"):
+        b.build()
+
+
 @pytest.mark.parametrize(("operation", "field", "value"), LIES)
 def test_an_operation_that_reaches_outside_is_refused(operation, field, value):
     b, *_ = small_plan()
