@@ -149,13 +149,14 @@ cdef class Core:
         return 0
 
     cdef int _push(self, Cand c) except -1:
-        cdef Py_ssize_t i, up
+        cdef Py_ssize_t i, up, cap
         cdef void *p
         if self.heap_n == self.heap_cap:
-            self.heap_cap = max(2 * self.heap_cap, 1024)
-            p = realloc(self.heap, self.heap_cap * sizeof(Cand))
+            cap = max(2 * self.heap_cap, 1024)
+            p = realloc(self.heap, cap * sizeof(Cand))
             if p == NULL: raise MemoryError("merge heap")
             self.heap = <Cand *> p
+            self.heap_cap = cap
         i = self.heap_n
         self.heap_n += 1
         while i > 0:
