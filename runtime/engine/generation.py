@@ -110,7 +110,7 @@ class Generation:
         if self.cancel.is_set:
             self.finish_reason = "cancelled"
             return None
-        if self.deadline is not None and time.perf_counter() > self.deadline and self.timing.generated_tokens:
+        if self._late() and self.timing.generated_tokens:  # others were served meanwhile
             self.finish_reason, self.timing.cut = "length", "deadline"
             return None
         start = len(self.slot.ids)
@@ -124,6 +124,9 @@ class Generation:
         self._pending = self._pending[len(chunk) :]
         return self._choose(result[0][0]) if final else None
 
+    def _late(self) -> bool:
+        return self.deadline is not None and time.perf_counter() > self.deadline
+
     def _choose(self, logits: np.ndarray) -> Piece:
         """Sample the next token and turn it into visible text."""
         healer = self.prompt.healer
@@ -135,6 +138,9 @@ class Generation:
             self.finish_reason = self._stops.reason
             if self.finish_reason == "length" and self.sampling.max_tokens > self.timing.generated_tokens:
                 self.timing.cut = "context"
+        elif self._late():
+            shown += self._stops.flush()  # what could have begun a stop string is text after all
+            self.finish_reason, self.timing.cut = "length", "deadline"
         self._pending = np.array([token], dtype=np.int32)
         return Piece(token, shown, logprob)
 

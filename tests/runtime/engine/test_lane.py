@@ -173,6 +173,14 @@ def test_deadline_ends_generation_and_says_so(engine):
     assert request.timing["cut"] == "deadline" or request.finish_reason == "stop"
 
 
+def test_a_deadline_shows_what_was_held_back_for_a_stop_string(engine, model):
+    first = next(model.generate("class", max_tokens=2)).text
+    assert first
+    request = engine.submit("class", max_tokens=20, deadline_ms=1e-3, stop=[first + " never"])
+    assert "".join(piece.text for piece in request) == first
+    assert (request.finish_reason, request.timing["cut"]) == ("length", "deadline")
+
+
 def test_long_prompts_are_cut_at_an_anchor_and_say_so(engine, model):
     ids = rng.integers(9, model.spec.vocab_size, 900).tolist()
     request = engine.submit(ids, max_tokens=2)
