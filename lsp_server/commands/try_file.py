@@ -15,7 +15,7 @@ from runtime.code.lines import body, split_lines
 from runtime.code.postprocess import Offer
 from runtime.code.source import read_source
 
-SAMPLE_CARET = (12, 23)  # line and column in the bundled sample; what stands right of it on the line is left out
+SAMPLE_CARET = (35, 38)  # line and column in the bundled sample; what stands right of it on the line is left out
 SHOWN = 6  # lines around the caret
 WIDTH = 160  # characters of a line that are shown
 
