@@ -42,7 +42,8 @@ def export(run: str | os.PathLike, out: str | os.PathLike, step: int | None = No
     if facts.get("tokenizer") != tokenizer.sha256:
         raise FormatError("tokenizer", run / "tokenizer.json", None, "is not the tokenizer of the checkpoint")
     config = spec.to_hf_config() | {"eos_token_id": tokenizer.special["<|endoftext|>"], "bos_token_id": None}
-    config["hearth"] = {"fim_order": "spm", "precision": "q8_0", "recipe": about["recipe"].get("name"), "step": saved.step}
+    origin = {"recipe": about["recipe"].get("name"), "step": saved.step}
+    config["hearth"] = {"fim_order": "spm", "precision": "q8_0"} | origin
     out.mkdir(parents=True, exist_ok=True)
     atomic_write_bytes(out / "tokenizer.json", (run / "tokenizer.json").read_bytes())
     write_safetensors(out / "model.safetensors", saved.weights, {"format": "pt"}, dtypes="BF16")
