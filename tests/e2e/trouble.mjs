@@ -14,6 +14,7 @@ await withVSCode('trouble', { files: { 'a.py': '' }, settings: { 'codehearth.int
   code.check('the message names the setting and the file', text.includes('codehearth.interpreter') && text.includes(MISSING), text);
   await code.screenshot('message');
 
+  await page.locator('.monaco-editor .view-lines').first().click(); // the message may have taken the focus
   await page.keyboard.type('x = 1', { delay: 20 });
   code.check('typing goes on', (await code.save('a.py')) === 'x = 1');
 

@@ -176,7 +176,15 @@ class VSCode {
     const before = fs.statSync(whole).mtimeMs;
     await this.page.keyboard.press('Control+s');
     await until(`${file} is saved`, 5000, () => fs.statSync(whole).mtimeMs > before);
-    return this.read(file);
+    // The editor empties the file before it writes: what is read must have stood still for a moment.
+    let text;
+    await until(`${file} stands still`, 5000, async () => {
+      const earlier = this.read(file);
+      await sleep(200);
+      text = this.read(file);
+      return text === earlier;
+    });
+    return text;
   }
 
   /** Writes settings of the machine, also while VS Code runs: it watches this file, not the user's settings.json. */
