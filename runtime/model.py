@@ -22,7 +22,7 @@ from runtime.engine.generation import Generation, Prompt, Sampling
 from runtime.engine.network import Network
 from runtime.files import limits
 from runtime.files.errors import FormatError
-from runtime.files.hf_config import read_config
+from runtime.files.hf_config import own_section, read_config
 from runtime.files.safetensors import read_weights
 from runtime.generate import Healer, Piece, TokenIndex
 from runtime.models.spec import DecoderSpec
@@ -52,9 +52,8 @@ class Model:
 
     def __init__(self, name: str, config: dict, spec: DecoderSpec, tokenizer, network: Network) -> None:
         self.name, self.config, self.spec, self.tokenizer, self.network = name, config, spec, tokenizer, network
-        own = config.get("hearth") if isinstance(config.get("hearth"), dict) else {}
         self.fim = FimFormat.find(tokenizer.special) if tokenizer else None
-        self.fim_order = "spm" if own.get("fim_order") == "spm" else "psm"
+        self.fim_order = "spm" if own_section(config).get("fim_order") == "spm" else "psm"
         self.stop_ids = self._stop_ids()
         self._index: TokenIndex | None = None
         self._store = CacheStore(network, 2 * network.cache_bytes)
@@ -240,8 +239,9 @@ def load_model(
     shapes = {name: stored.shape(name) for name in stored.names()}
     spec.check_weights(shapes, stored.path)
     spec = replace(spec, max_context=served_context(spec, folder / "config.json"))
-    own = config.get("hearth") if isinstance(config.get("hearth"), dict) else {}
-    precision = ("q8_0" if own.get("precision") == "q8_0" else "f32") if weights == "auto" else weights
+    precision = weights
+    if weights == "auto":
+        precision = "q8_0" if own_section(config).get("precision") == "q8_0" else "f32"
     tokenizer = load_tokenizer(folder) if (folder / "tokenizer.json").is_file() else None
     if tokenizer is not None and tokenizer.vocab_size > spec.vocab_size:
         message = f"the tokenizer has {tokenizer.vocab_size} entries, the model only {spec.vocab_size}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.code.lines import replace_lone_surrogates
+from runtime.files.hf_config import own_section
 
 ROLES = ("system", "user", "assistant")
 MOST_MESSAGES = 256
@@ -76,8 +77,7 @@ def chat_prompt(model: Any, messages: Sequence[Message], max_tokens: int) -> Cha
 def _uses_chatml(model: Any) -> bool:
     """Whether the model was taught ChatML: its config may say {"hearth": {"chat_format": "plain" | "chatml"}}, else the
     markers in its tokenizer do."""
-    own = model.config.get("hearth")
-    told = own.get("chat_format") if isinstance(own, dict) else None
+    told = own_section(model.config).get("chat_format")
     special = model.tokenizer.special
     return told != "plain" and _START in special and _END in special
 

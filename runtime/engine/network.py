@@ -106,11 +106,6 @@ class Network:
     # ---- run ---------------------------------------------------------------------------------------------------
 
     @property
-    def weight_bytes(self) -> int:
-        """Bytes of everything the plan holds, activations included."""
-        return sum(item.nbytes for item in self._builder.buffers if not isinstance(item, int))
-
-    @property
     def cache_bytes(self) -> int:
         """Bytes of one cache."""
         return 2 * self.spec.n_layers * self.capacity * self.spec.kv_width * 4

@@ -52,6 +52,12 @@ def read_config(folder: str | os.PathLike) -> dict:
     return config
 
 
+def own_section(config: dict) -> dict:
+    """What this program keeps for itself in a config, under "hearth"; empty if there is none or it is no object."""
+    own = config.get("hearth")
+    return own if isinstance(own, dict) else {}
+
+
 def check_config(config: dict, path: str | os.PathLike) -> None:
     """The range checks alone, for a config that comes from elsewhere (metadata of another format)."""
     for key, (low, high) in _INTEGERS.items():

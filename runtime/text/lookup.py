@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from runtime.text import _text, pretokenize
 from runtime.text.base import BaseTokenizer
-from runtime.text.tokenizer_json import BYTE_PIECES, AddedToken, Reader, envelope
+from runtime.text.tokenizer_json import BYTE_PIECES, AddedToken, Reader, bpe_model, envelope
 
 DECODER = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
 
@@ -91,16 +91,5 @@ def need_bytes(reader: Reader, vocab: dict[str, int]) -> None:
 
 def dumps(spec: LookupSpec) -> bytes:
     """The bytes of a tokenizer.json with these contents: the same spec always gives the same bytes."""
-    model = {
-        "type": "BPE",
-        "dropout": None,
-        "unk_token": None,
-        "continuing_subword_prefix": None,
-        "end_of_word_suffix": None,
-        "fuse_unk": False,
-        "byte_fallback": True,
-        "ignore_merges": spec.by_word,
-        "vocab": dict(sorted(spec.vocab.items(), key=lambda item: item[1])),
-        "merges": [],
-    }
+    model = bpe_model(spec.vocab, (), ignore_merges=spec.by_word, byte_fallback=True)
     return envelope(spec, {i: t for t, i in spec.vocab.items()}, DECODER, model)

@@ -283,19 +283,24 @@ class Reader:
 # ------------------------------------------------------------------------------------------------ writing
 def dumps(spec: TokenizerSpec) -> bytes:
     """The bytes of a tokenizer.json with these contents: the same spec always gives the same bytes."""
-    model = {
+    model = bpe_model(spec.vocab, spec.merges, ignore_merges=spec.ignore_merges, byte_fallback=False)
+    return envelope(spec, {i: t for t, i in spec.vocab.items()}, BYTE_LEVEL_DECODER, model)
+
+
+def bpe_model(vocab: dict[str, int], merges: Iterable, ignore_merges: bool, byte_fallback: bool) -> dict:
+    """The "model" of a BPE file; keys in the order that the library writes."""
+    return {
         "type": "BPE",
         "dropout": None,
         "unk_token": None,
         "continuing_subword_prefix": None,
         "end_of_word_suffix": None,
         "fuse_unk": False,
-        "byte_fallback": False,
-        "ignore_merges": spec.ignore_merges,
-        "vocab": dict(sorted(spec.vocab.items(), key=lambda item: item[1])),
-        "merges": [list(pair) for pair in spec.merges],
+        "byte_fallback": byte_fallback,
+        "ignore_merges": ignore_merges,
+        "vocab": dict(sorted(vocab.items(), key=lambda item: item[1])),
+        "merges": [list(pair) for pair in merges],
     }
-    return envelope(spec, {i: t for t, i in spec.vocab.items()}, BYTE_LEVEL_DECODER, model)
 
 
 BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
