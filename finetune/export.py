@@ -61,7 +61,7 @@ def export(run: str | os.PathLike, out: str | os.PathLike, step: int | None = No
 def write_card(out: str | os.PathLike, facts: dict, reports: Sequence[tuple[str, dict]] = ()) -> None:
     """README.md of the model folder: what it is, from what, how good, and what it is bad at.
 
-    reports: (what was evaluated on, the report of `finetune.cli.evaluate_model`).
+    reports: (what was evaluated on, the report of `finetune.commands.evaluation.evaluate_model`).
     """
     atomic_write_text(Path(out) / "README.md", card(facts, reports))
 

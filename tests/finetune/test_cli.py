@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from finetune.cli import _texts, commands, main
+from finetune.cli import commands, main
+from finetune.commands.evaluation import texts_of
 from finetune.data.corpus import choose_split
 from finetune.recipe import RecipeError, load_recipe, names
 
@@ -142,14 +143,14 @@ def test_texts_are_sections_of_all_files_before_a_second_one_of_any(tmp_path, ca
         (tmp_path / f"{name}.py").write_text("".join(f"\n{name}_{n} = {name}({n})\n" for n in range(400)))
     (tmp_path / "empty.py").write_text("\n\n")
     (tmp_path / "table.py").write_text("TABLE = [\n" + "    0x12, 0x13, 0x14,\n" * 300 + "]\n")
-    found = _texts([str(tmp_path)], None, 8000)
+    found = texts_of([str(tmp_path)], None, 8000)
     assert capsys.readouterr().err == "left out: 1 of 5 files (1 literal table)\n"
-    assert found == _texts([str(tmp_path)], None, 8000) and sum(map(len, found)) == 8000
+    assert found == texts_of([str(tmp_path)], None, 8000) and sum(map(len, found)) == 8000
     names = [text.strip()[0] for text in found]
     assert sorted(names[:3]) == ["a", "b", "c"] and len(found) > 3 and len(set(found)) == len(found)
     assert any(not text.strip().startswith(("a_0 ", "b_0 ", "c_0 ")) for text in found)
-    assert len(_texts([str(tmp_path / "a.py"), str(tmp_path / "b.py")], None, 10**6)) == 8
-    assert "0x12" in _texts([str(tmp_path / "table.py")], None, 4000)[0]  # a file that was named is taken
+    assert len(texts_of([str(tmp_path / "a.py"), str(tmp_path / "b.py")], None, 10**6)) == 8
+    assert "0x12" in texts_of([str(tmp_path / "table.py")], None, 4000)[0]  # a file that was named is taken
 
 
 @pytest.mark.peer

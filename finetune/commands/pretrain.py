@@ -1,0 +1,45 @@
+"""`hearth pretrain`: train a model from random weights by a recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from .common import count, default_corpus, parser, positive
+
+
+def run(argv: Sequence[str]) -> int:
+    p = parser(
+        "pretrain",
+        "Train a model from random weights. A run that was stopped, however, goes on with --resume.",
+        "hearth pretrain --recipe first --minutes 30",
+    )
+    p.add_argument("--recipe", required=True, metavar="R", help="bundled recipe by name, or a .toml file")
+    horizon = p.add_mutually_exclusive_group()
+    horizon.add_argument("--minutes", type=positive, help="train for about so long, whatever the recipe says")
+    horizon.add_argument("--steps", type=count, help="train for so many steps")
+    p.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    p.add_argument("--corpus", metavar="DIR", help="corpus folder (default: in the user's cache)")
+    p.add_argument("--out", metavar="DIR", help="run folder (default: in the user's cache, by the recipe's name)")
+    p.add_argument("--threads", type=count, help="threads (default: the cores that may be used)")
+    a = p.parse_args(argv)
+    if a.threads:
+        os.environ["HEARTH_THREADS"] = str(a.threads)  # read when the kernels are first imported, below
+    from ..memory import keep_large_blocks
+    from ..pretrain import cache_folder, prepare
+    from ..progress import ProgressListener
+    from ..recipe import load_recipe
+
+    recipe = load_recipe(a.recipe, a.minutes, a.steps)
+    out = Path(a.out) if a.out else cache_folder() / "runs" / recipe.name
+    keep_large_blocks()
+    with ProgressListener() as listener:
+        trainer = prepare(recipe, a.corpus or default_corpus(), out, listener)
+        score = trainer.run(resume=a.resume)
+    print(
+        f"trained {trainer.step} steps, {trainer.tokens:,} tokens in {trainer.seconds / 60:.1f} minutes; run in {out}"
+    )
+    if score:
+        print(f"validation: {score.loss:.4f} nats per token, {score.bits_per_byte:.4f} bits per byte")
+    return 0
