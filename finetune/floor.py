@@ -1,7 +1,8 @@
-"""The floor that a network must beat: an n-gram model of the same training files with a memory of the document.
+"""What a network must beat: an n-gram model of the same training files with a memory of the document, and that memory
+alone (the longest suffix that was there before).
 
-It is measured as the network is: the same windows, the same prompts, carets, token healing and rules. Its counts are
-kept on disk, by the hashes of tokenizer and corpus. Knows no networks.
+Both are measured as the network is: the same windows, the same prompts, carets, token healing and rules. The n-gram
+counts are kept on disk, by the hashes of tokenizer and corpus. Knows no networks.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from runtime.code.caret import Caret
 from runtime.code.ngram import NgramCounts, NgramModel
 from runtime.code.prompt import Prompt
 from runtime.code.stream import EnoughText
+from runtime.code.suffix_model import SuffixModel
 from runtime.files.errors import FormatError
 from runtime.files.safetensors import read_safetensors, write_safetensors
 from runtime.generate import Healer, TokenIndex
@@ -28,21 +30,21 @@ _PARTS = ("ids", "counts", "first")
 Progress = Callable[[int, int, str], None]
 
 
-class Floor:
-    """counts: of the training files. start: the id that begins a document. Answers the questions of `measure.py`."""
+class Reader:
+    """Asks a predictor what a network is asked, with its tokens and its windows (see `measure.Subject`).
 
-    name = "n-gram + cache"
+    fresh: () -> a predictor that has read nothing, with feed(id) and distribution() -> float64 (vocab,).
+    start: the id that begins a document, or None.
+    """
 
-    def __init__(self, counts: NgramCounts, tokenizer, start: int | None) -> None:
-        self._model = NgramModel(counts)
-        self._tokenizer, self._start = tokenizer, start
+    def __init__(self, name: str, fresh: Callable[[], object], tokenizer, start: int | None) -> None:
+        self.name, self._fresh, self._tokenizer, self._start = name, fresh, tokenizer, start
         self._index = TokenIndex(tokenizer)
         self._special = frozenset(tokenizer.special.values())
 
     def score(self, ids: list[int], first: int, targets: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """Nats and best id for each target, as `evaluate.Scorer`; the window `ids` is all that is remembered."""
-        model = self._model
-        model.reset()
+        model = self._fresh()
         for id in ids[: first + 1]:
             model.feed(id)
         chance, best = np.empty(len(targets)), np.empty(len(targets), np.int64)
@@ -53,11 +55,14 @@ class Floor:
         return -np.log(chance), best
 
     def raw(self, prompt: Prompt, caret: Caret) -> str:
-        """What it writes at the caret, greedily, before the rules. The text below the caret is read first."""
-        model, start = self._model, [] if self._start is None else [self._start]
+        """What it writes at the caret, greedily, before the rules. The text below the caret is read first.
+
+        It stops where it knows no better than chance, and at a special token.
+        """
+        start = [] if self._start is None else [self._start]
         encode = self._tokenizer.encode
         kept, rest = self._index.split(start + encode(prompt.prefix))
-        model.reset()
+        model = self._fresh()
         for id in start + encode(prompt.suffix) + kept:
             model.feed(id)
         healer = Healer(self._index, rest) if rest else None
@@ -67,13 +72,27 @@ class Floor:
             p = model.distribution()
             allowed = healer.allowed() if healer else None
             id = int(p.argmax() if allowed is None else allowed[p[allowed].argmax()])
-            if id in self._special:
+            if id in self._special or p[id] <= p.min():
                 break
             raw = healer.accept(id) if healer else self._tokenizer.token_bytes(id)
             if enough.feed(decoder.decode(raw)):
                 break
             model.feed(id)
         return enough.text
+
+
+class Floor(Reader):
+    """The n-gram model with a memory of the document. counts: of the training files."""
+
+    def __init__(self, counts: NgramCounts, tokenizer, start: int | None) -> None:
+        super().__init__("n-gram + cache", lambda: NgramModel(counts), tokenizer, start)
+
+
+class Repeater(Reader):
+    """The document alone: what followed the last time its latest tokens stood there. It has read no training file."""
+
+    def __init__(self, tokenizer, start: int | None) -> None:
+        super().__init__("longest suffix", lambda: SuffixModel(tokenizer.vocab_size), tokenizer, start)
 
 
 def training_counts(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from runtime.code.complete import complete, prompt_at
 from runtime.code.postprocess import Offer, Silence, apply
 
 from .carets import KINDS, Place, similarity
-from .evaluate import DocumentScore, Evaluation, logit_scorer, proportion, ratio
-from .floor import Floor
+from .evaluate import DocumentScore, Evaluation, difference, logit_scorer, proportion, ratio, sign_test
+from .floor import Reader
 
 Progress = Callable[[int, int, str], None]
 
@@ -27,8 +27,8 @@ Progress = Callable[[int, int, str], None]
 class Network:
     """The model as the product uses it. Close it: it holds an engine."""
 
-    def __init__(self, model) -> None:
-        self.name, self._model, self._engine = model.name, model, Engine(model)
+    def __init__(self, model, name: str | None = None) -> None:
+        self.name, self._model, self._engine = name or model.name, model, Engine(model)
         self.score = logit_scorer(model.logits)
 
     def offer(self, caret: Caret) -> Offer | Silence:
@@ -39,34 +39,43 @@ class Network:
 
 
 class Opponent:
-    """The floor with the prompts that `model` would get: the same text, cut to the same budget."""
+    """A reader of `floor.py` with the prompts that `model` would get: the same text, cut to the same budget."""
 
-    def __init__(self, floor: Floor, model) -> None:
-        self.name, self.score, self._floor, self._model = floor.name, floor.score, floor, model
+    def __init__(self, reader: Reader, model) -> None:
+        self.name, self.score, self._reader, self._model = reader.name, reader.score, reader, model
 
     def offer(self, caret: Caret) -> Offer | Silence:
         prompt = prompt_at(self._model, caret)
         if not prompt.prefix.strip() and not prompt.suffix.strip():
             return Silence("there is no text to go by")
-        return apply(self._floor.raw(prompt, caret), caret)
+        return apply(self._reader.raw(prompt, caret), caret)
 
     def close(self) -> None:
         pass
 
 
+def narrow(model, context: int) -> None:
+    """Let `model` see at most `context` tokens from now on, so that it is measured with what another one has."""
+    model.spec = replace(model.spec, max_context=min(model.spec.max_context, context))
+
+
 @dataclass(frozen=True)
 class Measurement:
-    """Scores of the texts, and for each place whether the offer was exactly right and how similar it was (0 to 1)."""
+    """Scores of the texts, and for each place whether the offer was exactly right and how similar it was (0 to 1).
+
+    vocabulary: hash of the tokenizer that the scores are in tokens of.
+    """
 
     documents: list[DocumentScore]
     tokens: dict
     places: Sequence[Place]
     exact: np.ndarray
     similar: np.ndarray
+    vocabulary: str | None = None
 
     def results(self) -> dict:
         """bits_per_byte, perplexity, top1, line_exact_match by kind, edit_similarity; each {"value", "n", "low",
-        "high"}: 95 % intervals, Wilson's for shares, documents resampled for the others."""
+        "high"}: 95 % intervals, Wilson's for exact match, documents resampled for the others."""
         kinds = np.array([place.kind for place in self.places])
         lines = {kind: proportion(int(self.exact[kinds == kind].sum()), int((kinds == kind).sum())) for kind in KINDS}
         return self.tokens | {
@@ -84,7 +93,8 @@ def start_id(model) -> int | None:
 def measure(subject, model, texts: Sequence[str], places: Sequence[Place], progress: Progress | None = None):
     """Measurement of `subject` on texts and on places in them, with the tokens and the context of `model`.
 
-    Raises ValueError for a model without tokenizer or texts without content.
+    Texts are parts of files: no end marker is scored. Raises ValueError for a model without tokenizer or texts without
+    content.
     """
     tokenizer = model.tokenizer
     if tokenizer is None:
@@ -105,26 +115,29 @@ def measure(subject, model, texts: Sequence[str], places: Sequence[Place], progr
         if isinstance(offer, Offer):
             exact[n] = offer.text.rstrip() == place.wanted
             similar[n] = similarity(offer.text.strip(), place.wanted.strip())
-    return Measurement(evaluation.documents, evaluation.results(), places, exact, similar)
+    found = evaluation.results()
+    return Measurement(evaluation.documents, found, places, exact, similar, tokenizer.sha256)
 
 
 def paired(ours: Measurement, theirs: Measurement) -> dict:
     """Differences ours - theirs on the same texts and places; for carets also how many only one of the two got right.
 
-    {"value", "n", "low", "high"} (95 %, documents resampled), "better", "worse" (of edit_similarity: got nearer).
+    {"value", "n", "low", "high"} (95 %, documents resampled), "better", "worse" (of edit_similarity: got nearer) and
+    "p", the exact sign test's. top1 is left out between two vocabularies: their tokens are not the same ones.
     Raises ValueError if the places are not the same.
     """
     if list(ours.places) != list(theirs.places):
         raise ValueError("only measurements of the same carets can be compared")
-    nats = np.array([a.nats - b.nats for a, b in zip(ours.documents, theirs.documents, strict=True)])
-    hits = np.array([a.hits - b.hits for a, b in zip(ours.documents, theirs.documents, strict=True)], np.float64)
-    size = np.array([d.bytes for d in ours.documents], np.float64)
-    tokens = np.array([d.tokens for d in ours.documents], np.float64)
+    other = {d.index: d for d in theirs.documents}
+    pairs = [(a, other[a.index]) for a in ours.documents if a.index in other]
+    column = lambda side, key: np.array([getattr(pair[side], key) for pair in pairs], np.float64)  # noqa: E731
     kinds = np.array([place.kind for place in ours.places])
     exact = ours.exact.astype(np.float64) - theirs.exact
-    return {
-        "bits_per_byte": ratio(nats / math.log(2), size),
-        "top1": ratio(hits, tokens),
+    bits = [(column(side, "nats") / math.log(2), column(side, "bytes")) for side in (0, 1)]
+    found = {"bits_per_byte": difference(*bits[0], *bits[1])}
+    if ours.vocabulary == theirs.vocabulary:
+        found["top1"] = difference(*(column(side, key) for side in (0, 1) for key in ("hits", "tokens")))
+    return found | {
         "line_exact_match": {kind: _difference(exact, ours.places, kinds == kind) for kind in KINDS},
         "edit_similarity": _difference(ours.similar - theirs.similar, ours.places, np.ones(len(kinds), bool)),
     }
@@ -132,7 +145,8 @@ def paired(ours: Measurement, theirs: Measurement) -> dict:
 
 def _difference(values: np.ndarray, places: Sequence[Place], chosen: np.ndarray) -> dict:
     values, places = values[chosen], [place for place, keep in zip(places, chosen, strict=True) if keep]
-    counts = {"better": int((values > 0).sum()), "worse": int((values < 0).sum())}
+    better, worse = int((values > 0).sum()), int((values < 0).sum())
+    counts = {"better": better, "worse": worse, "p": sign_test(better, worse)}
     return ratio(*_by_document(values, places)) | counts
 
 
