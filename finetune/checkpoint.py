@@ -5,7 +5,8 @@
                       state.json            step, schedule, data cursor and random state, configuration, hashes
 
 A checkpoint is written into a temporary folder, synced and then renamed, so that a kill at any moment leaves the last
-complete one; the two newest are kept. Knows no models: arrays by name, and a JSON-able state.
+complete one; the two newest are kept, and those that were given a name of their own (DIR/stable). Knows no models:
+arrays by name, and a JSON-able state.
 """
 
 from __future__ import annotations
@@ -85,7 +86,45 @@ def list_steps(folder: str | os.PathLike) -> list[Path]:
     """Complete checkpoints, oldest first."""
     folder = Path(folder)
     found = [p for p in folder.iterdir() if _NAME.match(p.name) and p.is_dir()] if folder.is_dir() else []
-    return sorted(found, key=lambda p: int(_NAME.match(p.name)[1]))
+    return sorted(found, key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """Step of a folder that list_steps() gave."""
+    return int(_NAME.match(path.name)[1])
+
+
+def keep_as(checkpoint: Path, name: Path) -> None:
+    """Keep a complete checkpoint as the folder `name` too, in place of an older one; files are linked, not copied."""
+    work = name.with_name(f"{_TEMPORARY}{name.name}")
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(checkpoint, work, copy_function=_link)
+    if name.exists():
+        shutil.rmtree(name)
+    os.rename(work, name)
+    fsync_folder(name.parent)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
+
+
+def set_aside(folder: Path, after: int, out: Path) -> Path:
+    """Move the checkpoints beyond step `after` into a new folder of `out`, with a copy of its metrics. Returns it."""
+    newer = [path for path in list_steps(folder) if step_of(path) > after]
+    left = out / f"left-{step_of(newer[-1])}"
+    while left.exists():
+        left = left.with_name(left.name + "+")
+    (left / folder.name).mkdir(parents=True)
+    for path in newer:
+        os.rename(path, left / folder.name / path.name)
+    for name in ("metrics.jsonl", "run.json", "tokenizer.json"):
+        if (out / name).is_file():
+            shutil.copy2(out / name, left / name)
+    return left
 
 
 def latest(folder: str | os.PathLike) -> Path | None:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 
 from runtime.files.atomic import atomic_write_bytes, atomic_write_text
+from runtime.files.reader import read_json
 from runtime.generate import make_sampler
 from runtime.models.decoder import Decoder
 from runtime.tensor import no_grad
@@ -24,6 +26,7 @@ from runtime.text import load_tokenizer
 
 from .data.corpus import Corpus, load_corpus
 from .data.packing import windows
+from .data.phases import Phases, PhaseSettings, phase_seed
 from .data.sections import sections
 from .data.streams import RowStreams
 from .evaluate import TokenScore, score_batches, token_lengths
@@ -55,19 +58,14 @@ def prepare(
         raise TrainingError(
             f"the tokenizer has {tokenizer.vocab_size} entries, the recipe's model {recipe.model.vocab_size}"
         )
-    cut = recipe.data.section_lines
-    documents = [part for d in corpus.documents("train") for part in sections(d.text, cut)]
-    if not documents:
+    texts = [document.text for document in corpus.documents("train")]
+    if not any(texts):
         raise TrainingError(f"the corpus in {corpus_folder} has no training documents")
-    data = recipe.data
-    chat = corpus.chat("train") if data.chat_rate else []
-    batches = RowStreams(
-        documents, tokenizer, data.batch, data.context, recipe.seed, data.fim, chat=chat, chat_rate=data.chat_rate
-    )
+    batches = Phases(recipe.data.phases, partial(rows, texts, corpus, tokenizer, recipe.seed))
     model = Decoder(recipe.model, seed=recipe.seed)
     out = Path(out)
     facts = {"tokenizer": tokenizer.sha256, "corpus": corpus.sha256, "seed": recipe.seed}
-    facts |= {"model": asdict(recipe.model), "data settings": asdict(data)}
+    facts |= {"model": asdict(recipe.model)}
     trainer = Trainer(
         model,
         batches,
@@ -78,15 +76,39 @@ def prepare(
         listener=listener,
         facts=facts,
     )
-    run = {"recipe": recipe.to_dict(), "corpus": corpus.manifest.summary, "tokenizer_sha256": tokenizer.sha256}
     if not trainer.checkpoints.exists():
+        run = {"recipe": recipe.to_dict(), "corpus": corpus.manifest.summary, "tokenizer_sha256": tokenizer.sha256}
         atomic_write_text(out / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
         atomic_write_bytes(out / "tokenizer.json", tokenizer_path.read_bytes())
     return trainer
 
 
+def resume(trainer: Trainer, which: str = "latest", move_horizon: bool = False) -> None:
+    """Trainer.resume(), then the settings' horizon in place of the checkpoint's, if asked; run.json follows it."""
+    trainer.resume(which)
+    if move_horizon:
+        trainer.move_horizon()
+        path = trainer.out / "run.json"
+        about = read_json(path, "run", max_depth=24)
+        about["recipe"]["train"] |= {"steps": trainer.schedule.total, "minutes": None}
+        atomic_write_text(path, json.dumps(about, indent=1, ensure_ascii=False))
+
+
+def rows(texts: list[str], corpus: Corpus, tokenizer, seed: int, number: int, phase: PhaseSettings) -> RowStreams:
+    """The batches of one phase: documents cut into sections, dealt out to its rows."""
+    documents = [part for text in texts for part in sections(text, phase.section_lines)]
+    chat = corpus.chat("train") if phase.chat_rate else []
+    own = phase_seed(seed, number)
+    return RowStreams(
+        documents, tokenizer, phase.batch, phase.context, own, phase.fim, chat=chat, chat_rate=phase.chat_rate
+    )
+
+
 def validation(model, corpus: Corpus, tokenizer, recipe: Recipe):
-    """() -> TokenScore on sections of validation files, the same rows every time; None without such files."""
+    """() -> TokenScore on sections of validation files, the same rows every time; None without such files.
+
+    Rows have the first phase's context throughout, so that the curve of a run with later phases stays comparable.
+    """
     texts = [part for d in corpus.documents("val") for part in sections(d.text, recipe.data.section_lines)]
     if not texts:
         return None

@@ -14,6 +14,7 @@ from pathlib import Path
 from runtime.models.spec import DecoderSpec
 
 from .data.fim import FimSettings
+from .data.phases import PhaseSettings
 from .trainer import TrainSettings
 
 _FOLDER = Path(__file__).parent / "recipes"
@@ -28,6 +29,7 @@ class DataSettings:
     """context: tokens per row. batch: rows per step. chat_rate: share of rows that begin with a chat document.
 
     section_lines: documents are cut into sections of about so many lines before they are shuffled; 0 = whole.
+    later: phases that change these from a step on; what a phase leaves out stays as before it.
     """
 
     context: int = 512
@@ -35,14 +37,17 @@ class DataSettings:
     chat_rate: float = 0.03
     section_lines: int = 60
     fim: FimSettings = FimSettings()
+    later: tuple[PhaseSettings, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 8 <= self.context <= 1 << 20 or not 1 <= self.batch <= 1 << 16:
-            raise ValueError("context must be at least 8 and batch at least 1")
-        if self.section_lines < 0:
-            raise ValueError("section_lines must not be negative")
-        if not 0 <= self.chat_rate <= 1:
-            raise ValueError("chat_rate must be from 0 to 1")
+        steps = [phase.step for phase in self.phases]  # building the first phase checks the other values
+        if any(a >= b for a, b in zip(steps, steps[1:], strict=False)):
+            raise ValueError(f"[[data.later]] steps must grow from 2 on, not {steps[1:]}")
+
+    @property
+    def phases(self) -> list[PhaseSettings]:
+        first = PhaseSettings(1, self.context, self.batch, self.chat_rate, self.section_lines, self.fim)
+        return [first, *self.later]
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ def _parse(raw: dict, path: Path, minutes: float | None, steps: int | None) -> R
         train.update({"minutes": minutes} if minutes is not None else {"steps": steps})
     data = dict(_table(raw, "data", path))
     data["fim"] = _build(FimSettings, _table(data, "fim", path), "data.fim", path)
+    later = data.pop("later", [])
+    data["later"] = _later(_build(DataSettings, data, "data", path), later, path)
     recipe = Recipe(
         name,
         seed,
@@ -109,9 +116,25 @@ def _parse(raw: dict, path: Path, minutes: float | None, steps: int | None) -> R
         eval_rows,
         raw,
     )
-    if recipe.data.context > recipe.model.max_context:
-        raise RecipeError(f"{path}: [data] context {recipe.data.context} is longer than [model] max_context")
+    longest = max(phase.context for phase in recipe.data.phases)
+    if longest > recipe.model.max_context:
+        raise RecipeError(f"{path}: [data] context {longest} is longer than [model] max_context")
     return recipe
+
+
+def _later(data: DataSettings, tables: list, path: Path) -> tuple[PhaseSettings, ...]:
+    """[[data.later]]: each phase is the one before it with what its table changes."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise RecipeError(f"{path}: [[data.later]] must be an array of tables")
+    phases = data.phases
+    for table in tables:
+        section, before = f"data.later {len(phases)}", phases[-1]
+        if "step" not in table:
+            raise RecipeError(f"{path}: [[data.later]] {len(phases)} needs the key 'step': from which step on")
+        fim = _build(FimSettings, asdict(before.fim) | _table(table, "fim", path), f"{section}.fim", path)
+        kept = {f.name: getattr(before, f.name) for f in fields(PhaseSettings)}
+        phases.append(_build(PhaseSettings, kept | table | {"fim": fim}, section, path))
+    return tuple(phases[1:])
 
 
 def _table(raw: dict, key: str, path: Path) -> dict:

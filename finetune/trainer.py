@@ -8,11 +8,13 @@ Exact resume: a run continued from a checkpoint computes the same numbers as one
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,49 +27,9 @@ from .muon import Muon
 from .optim import AdamW, AdamWSettings
 from .report import Metrics, write_curve
 from .schedule import Schedule
+from .settings import TrainingError, TrainSettings
 
 PROBE_STEPS = 20  # steps measured before a budget in minutes becomes a number of steps
-
-
-class TrainingError(Exception):
-    """The run cannot start or go on; the message is one sentence for the user."""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """steps or minutes: the horizon (exactly one). micro_batch: rows per forward pass, 0 = whole batches.
-
-    optimizer: "adamw", or "muon" for the matrices inside blocks with `muon_ratio` times the learning rate.
-    eval_every, checkpoint_every, sample_every: in steps; 0 = only at the end (samples: never).
-    """
-
-    steps: int | None = None
-    minutes: float | None = None
-    lr: float = 3e-3
-    min_lr_ratio: float = 0.05
-    warmup: int = 100
-    micro_batch: int = 0
-    beta1: float = 0.9
-    beta2: float = 0.95
-    weight_decay: float = 0.1
-    clip: float = 1.0
-    optimizer: str = "adamw"
-    muon_ratio: float = 10.0
-    eval_every: int = 250
-    checkpoint_every: int = 250
-    sample_every: int = 500
-
-    def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise ValueError("give the horizon either in steps or in minutes")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, not {self.steps}")
-        if self.minutes is not None and not 0 < self.minutes < 1e6:
-            raise ValueError(f"minutes must be positive, not {self.minutes}")
-        if self.optimizer not in ("adamw", "muon"):
-            raise ValueError(f'optimizer must be "adamw" or "muon", not {self.optimizer!r}')
-        if not 0 < self.muon_ratio < 1e4:
-            raise ValueError(f"muon_ratio must be positive, not {self.muon_ratio}")
 
 
 class Listener:
@@ -102,7 +64,8 @@ class Trainer:
         self.out = Path(out)
         self.evaluate, self.sample = evaluate, sample
         self.listener = listener or Listener()
-        self.facts = facts or {}
+        self.facts = json.loads(json.dumps(facts or {}))  # as a checkpoint gives them back: lists for tuples
+        self.stopping = False
         self.parameters = model.parameters()
         s = settings
         moments = AdamWSettings(beta1=s.beta1, beta2=s.beta2, weight_decay=s.weight_decay, clip=s.clip)
@@ -112,18 +75,25 @@ class Trainer:
             self.optimizer = AdamW(self.parameters, moments)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self.best_val: float | None = None
-        self.schedule = self._schedule(s.steps)
+        self.schedule = s.schedule_of(s.steps)
 
     # ---- the loop ------------------------------------------------------------------------------------------------
 
     def run(self, resume: bool = False) -> TokenScore | None:
-        """Train to the horizon. Returns the last evaluation. Raises TrainingError, FormatError (broken checkpoint)."""
-        self._begin(resume)
+        """Train to the horizon, or until stop(). Returns the last evaluation.
+
+        resume: go on from the last checkpoint, unless resume() was called before. Raises TrainingError, FormatError
+        (broken checkpoint).
+        """
+        if resume and not self.step:
+            self.resume()
+        if not self.step and checkpoint.latest(self.checkpoints):
+            raise TrainingError(f"{self.out} holds a run already: continue it with --resume or choose another --out")
         metrics = Metrics(self.out / "metrics.jsonl", self.step)
         self.listener.started(self.step, self.schedule.total)
         score = None
-        try:
-            while self.schedule.total is None or self.step < self.schedule.total:
+        with contextlib.closing(metrics), arithmetic(self.settings.precision):
+            while not self.stopping and (self.schedule.total is None or self.step < self.schedule.total):
                 start = time.perf_counter()
                 self.step += 1
                 lr = self.schedule.rate(self.step)
@@ -137,16 +107,19 @@ class Trainer:
                 metrics.write(**row)
                 self.listener.stepped(self.step, self.schedule.total, row)
                 if self.schedule.total is None and self.step >= PROBE_STEPS:
-                    self._fix_horizon()
-                if self._due(self.settings.eval_every):
+                    self.schedule = self.settings.schedule_of(self._steps_in(self.settings.minutes), self.step)
+                if self._due(self.settings.eval_every) and not self.stopping:
                     score = self._evaluate(metrics)
-                if self.sample and self.settings.sample_every and self.step % self.settings.sample_every == 0:
+                every = self.settings.sample_every
+                if self.sample and every and self.step % every == 0 and not self.stopping:
                     self.sample(self.step)
-                if self._due(self.settings.checkpoint_every):
+                if self._due(self.settings.checkpoint_every) or self.stopping or self._decay_begins():
                     self.save()
-        finally:
-            metrics.close()
         return score
+
+    def stop(self) -> None:
+        """Finish the step, write a checkpoint and return from run(); safe to call from a signal handler."""
+        self.stopping = True
 
     def _accumulate(self) -> tuple[float, int]:
         """Gradients of the mean loss over one batch, in micro-batches. Returns (loss, number of target tokens)."""
@@ -195,29 +168,65 @@ class Trainer:
 
     # ---- horizon -------------------------------------------------------------------------------------------------
 
-    def _schedule(self, total: int | None, measured: int = 0) -> Schedule:
-        s = self.settings
-        warmup = s.warmup if total is None else min(s.warmup, max(total // 4, min(measured, total - 1)))
-        return Schedule(s.lr, warmup, total, s.min_lr_ratio)
-
-    def _fix_horizon(self) -> None:
-        """Turn minutes into steps by the time measured so far, once; the checkpoint keeps the number."""
+    def _steps_in(self, minutes: float) -> int:
+        """The last step of a run that shall take so long in all, by the time that its steps have taken so far."""
         per_step = self.seconds / self.step
-        left = self.settings.minutes * 60 - self.seconds
-        total = self.step + max(1, int(left / per_step))
+        left = minutes * 60 - self.seconds
         if self.evaluate and self.settings.eval_every:  # evaluations take part of the time: measure one
             start = time.perf_counter()
             self.evaluate()
             per_step += (time.perf_counter() - start) / self.settings.eval_every
-            total = self.step + max(1, int(left / per_step))
-        self.schedule = self._schedule(total, self.step)
-        self.listener.note(f"{per_step:.3f} s per step: {self.settings.minutes:g} minutes are {total} steps")
+        total = self.step + max(1, int(left / per_step))
+        self.listener.note(f"{per_step:.3f} s per step: {minutes:g} minutes are {total} steps")
+        return total
+
+    def move_horizon(self) -> None:
+        """After resume(): take steps or minutes of the settings in place of the checkpoint's horizon; saved at once.
+
+        Minutes count from the run's first step. Raises TrainingError if rates of steps that are done would have been
+        others: with "cosine" always, with "wsd" once the decay has begun.
+        """
+        old, s = self.schedule, self.settings
+        if s.steps is not None and s.steps == old.total:
+            return
+        if old.kind != "wsd" and old.total is not None:
+            raise TrainingError(
+                f'the schedule "{old.kind}" fixes its rates by the horizon: it stays at {old.total} steps; '
+                'only "wsd" can be extended'
+            )
+        if old.total is not None and self.step > old.stable_until:
+            hint = f"add --from stable to go on from {self.stable}" if self.stable.is_dir() else "start a new run"
+            raise TrainingError(
+                f"the decay of the learning rate began after step {old.stable_until}, step {self.step} is too late "
+                f"for another horizon: {hint}"
+            )
+        if s.minutes is not None and s.minutes * 60 <= self.seconds:
+            raise TrainingError(f"the run has taken {self.seconds / 60:.1f} minutes already: give more than that")
+        total = s.steps if s.minutes is None else self._steps_in(s.minutes)
+        try:
+            new = replace(old, total=total)
+        except ValueError as exc:
+            raise TrainingError(str(exc)) from None
+        if total <= self.step or (new.kind == "wsd" and new.stable_until < self.step):
+            decay = f", and the decay would have begun after step {new.stable_until}" if new.kind == "wsd" else ""
+            raise TrainingError(f"{total} steps are too few: {self.step} are done{decay}")
+        self.schedule = new
+        self.listener.note(f"the horizon moves from {old.total} to {total} steps")
+        self.save()
 
     # ---- checkpoints ---------------------------------------------------------------------------------------------
 
     @property
     def checkpoints(self) -> Path:
         return self.out / "checkpoints"
+
+    @property
+    def stable(self) -> Path:
+        """The checkpoint before a wsd schedule's decay, from which a longer run goes on."""
+        return self.checkpoints / "stable"
+
+    def _decay_begins(self) -> bool:
+        return self.schedule.kind == "wsd" and self.step == self.schedule.stable_until
 
     def save(self) -> Path:
         state = {
@@ -231,20 +240,26 @@ class Trainer:
         }
         weights = {name: p.data for name, p in self.parameters.items()}
         path = checkpoint.save(self.checkpoints, self.step, weights, self.optimizer.state(), state)
+        if self._decay_begins():
+            checkpoint.keep_as(path, self.stable)
         self.listener.saved(self.step, path)
         return path
 
-    def _begin(self, resume: bool) -> None:
-        found = checkpoint.latest(self.checkpoints)
-        if not resume:
-            if found is not None:
-                raise TrainingError(
-                    f"{self.out} holds a run already: continue it with --resume or choose another --out"
-                )
-            return
-        if found is None:
-            raise TrainingError(f"nothing to resume: {self.checkpoints} holds no checkpoint")
+    def resume(self, which: str = "latest") -> None:
+        """Take everything from a checkpoint: the latest one, or one kept by name.
+
+        What the run holds beyond a named one is moved to out/left-STEP, not lost. Raises TrainingError without such a
+        checkpoint or if it does not fit, FormatError for a broken one.
+        """
+        found = checkpoint.latest(self.checkpoints) if which == "latest" else self.checkpoints / which
+        if found is None or not found.is_dir():
+            kept = "checkpoint" if which == "latest" else f'checkpoint "{which}"'
+            raise TrainingError(f"nothing to resume: {self.checkpoints} holds no {kept}")
         self._restore(checkpoint.load(found))
+        newest = checkpoint.latest(self.checkpoints)
+        if newest is not None and checkpoint.step_of(newest) > self.step:
+            left = checkpoint.set_aside(self.checkpoints, self.step, self.out)
+            self.listener.note(f"what came after step {self.step} now lies in {left}")
 
     def _restore(self, saved: checkpoint.Checkpoint) -> None:
         state, where = saved.state, saved.path / "state.json"
@@ -270,6 +285,15 @@ class Trainer:
         except (KeyError, TypeError, ValueError) as exc:
             raise TrainingError(f"the checkpoint does not fit this data: {exc}") from None
         self.schedule, self.step = schedule, saved.step
+
+
+def arithmetic(precision: str):
+    """The context in which products of a run are computed: "f32" or "bf16"."""
+    if precision == "f32":
+        return contextlib.nullcontext()
+    from runtime.tensor.precision import compute
+
+    return compute(precision)
 
 
 def _brief(value) -> str:

@@ -12,7 +12,8 @@ from .common import count, default_corpus, parser, positive
 def run(argv: Sequence[str]) -> int:
     p = parser(
         "pretrain",
-        "Train a model from random weights. A run that was stopped, however, goes on with --resume.",
+        "Train a model from random weights. A run that was stopped, by Ctrl-C or otherwise, goes on with --resume; "
+        "with --steps or --minutes too its horizon moves, where the schedule allows it.",
         "hearth pretrain --recipe first --minutes 30",
     )
     p.add_argument("--recipe", required=True, metavar="R", help="bundled recipe by name, or a .toml file")
@@ -20,26 +21,43 @@ def run(argv: Sequence[str]) -> int:
     horizon.add_argument("--minutes", type=positive, help="train for about so long, whatever the recipe says")
     horizon.add_argument("--steps", type=count, help="train for so many steps")
     p.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    p.add_argument(
+        "--from",
+        dest="which",
+        choices=("latest", "stable"),
+        default="latest",
+        help="with --resume: from the last checkpoint, or from the one before a wsd schedule's decay",
+    )
     p.add_argument("--corpus", metavar="DIR", help="corpus folder (default: in the user's cache)")
     p.add_argument("--out", metavar="DIR", help="run folder (default: in the user's cache, by the recipe's name)")
     p.add_argument("--threads", type=count, help="threads (default: the cores that may be used)")
     a = p.parse_args(argv)
     if a.threads:
         os.environ["HEARTH_THREADS"] = str(a.threads)  # read when the kernels are first imported, below
+    from ..interrupt import finish_on_signals
     from ..memory import keep_large_blocks
-    from ..pretrain import cache_folder, prepare
+    from ..pretrain import cache_folder, prepare, resume
     from ..progress import ProgressListener
     from ..recipe import load_recipe
+    from ..settings import TrainingError
 
+    if a.which != "latest" and not a.resume:
+        raise TrainingError(f"--from {a.which} goes with --resume")
     recipe = load_recipe(a.recipe, a.minutes, a.steps)
     out = Path(a.out) if a.out else cache_folder() / "runs" / recipe.name
     keep_large_blocks()
     with ProgressListener() as listener:
         trainer = prepare(recipe, a.corpus or default_corpus(), out, listener)
-        score = trainer.run(resume=a.resume)
-    print(
-        f"trained {trainer.step} steps, {trainer.tokens:,} tokens in {trainer.seconds / 60:.1f} minutes; run in {out}"
-    )
+        if a.resume:
+            resume(trainer, a.which, move_horizon=bool(a.minutes or a.steps))
+        with finish_on_signals(trainer.stop) as caught:
+            score = trainer.run()
+    minutes = trainer.seconds / 60
+    if caught.signal:
+        again = f"hearth pretrain --recipe {a.recipe} --out {out} --resume"
+        print(f"stopped after step {trainer.step} of {trainer.schedule.total}, {minutes:.1f} minutes; go on: {again}")
+        return 128 + caught.signal
+    print(f"trained {trainer.step} steps, {trainer.tokens:,} tokens in {minutes:.1f} minutes; run in {out}")
     if score:
         print(f"validation: {score.loss:.4f} nats per token, {score.bits_per_byte:.4f} bits per byte")
     return 0

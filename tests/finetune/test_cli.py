@@ -94,6 +94,22 @@ def test_a_stopped_run_resumes_to_the_same_numbers(place):
     assert pick("half") == pick("run")
 
 
+def test_a_wsd_run_with_a_later_phase_is_extended_from_before_its_decay(place, capsys):
+    recipe = place / "phases.toml"
+    later = "[[data.later]]\nstep = 11\ncontext = 128\nbatch = 2\nfim = {rate = 0.0}\n[train]"
+    text = RECIPE.replace("max_context = 64", "max_context = 128").replace("[train]", later)
+    recipe.write_text(text.replace("lr = 1e-2", 'lr = 1e-2\nschedule = "wsd"\ndecay = 0.5'))
+    argv = ["--recipe", str(recipe), "--corpus", str(place / "corpus"), "--out", str(place / "phases")]
+    assert commands["pretrain"]([*argv, "--steps", "12"]) == 0
+    assert [r["tokens"] for r in rows(place, "phases") if "loss" in r][-1] <= 12 * 256
+    assert "--from stable" in error_of(capsys, "pretrain", [*argv, "--resume", "--steps", "20"])
+    assert "--resume" in error_of(capsys, "pretrain", [*argv, "--from", "stable"])
+    assert commands["pretrain"]([*argv, "--resume", "--steps", "20", "--from", "stable"]) == 0
+    assert json.loads((place / "phases" / "run.json").read_text())["recipe"]["train"]["steps"] == 20
+    assert (place / "phases" / "left-12" / "checkpoints" / "step-00000012").is_dir()
+    assert [r["step"] for r in rows(place, "phases") if "loss" in r] == list(range(1, 21))
+
+
 def test_export_gives_a_folder_that_loads_and_a_card(place, capsys):
     out = place / "model"
     command = ["--run", str(place / "run"), "--out", str(out), "--corpus", str(place / "corpus"), "--max-bytes", "4000"]
@@ -239,6 +255,12 @@ def test_the_bundled_recipes_are_valid_and_in_the_promised_size():
         (("context = 64\nbatch", "context = 65\nbatch"), "longer than"),
         (("[data]", "[data]\nfim = {rate = 2.0}"), "rate"),
         (("[data]", "[dta]"), "dta"),
+        (("[train]", "[[data.later]]\nbatch = 2\n[train]"), "'step'"),
+        (("[train]", "[[data.later]]\nstep = 1\n[train]"), "from 2 on"),
+        (("[train]", "[[data.later]]\nstep = 5\ncontext = 128\n[train]"), "longer than"),
+        (("[train]", "[[data.later]]\nstep = 5\nfim = {rat = 1.0}\n[train]"), "rat"),
+        (("steps = 40", 'steps = 40\nschedule = "wds"'), "wsd"),
+        (("steps = 40", 'steps = 40\nprecision = "bf61"'), "bf16"),
         (("seed = 3", "seed = "), "TOML"),
     ],
 )

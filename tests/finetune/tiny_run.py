@@ -1,9 +1,10 @@
-"""A tiny but real training run as a process of its own, for tests that kill it: tiny_run.py OUT STEPS [--resume]."""
+"""A tiny but real training run as a process of its own, for tests that kill it: OUT STEPS [--resume|--signals]."""
 
 import sys
 
 import numpy as np
 
+from finetune.interrupt import finish_on_signals
 from finetune.trainer import Trainer, TrainSettings
 from runtime.models.decoder import Decoder
 from runtime.models.spec import DecoderSpec
@@ -41,4 +42,10 @@ def trainer(out, steps=None, minutes=None, batches=None, model=None, **options):
 
 
 if __name__ == "__main__":
-    trainer(sys.argv[1], steps=int(sys.argv[2]), facts={"tokenizer": "abc"}).run(resume="--resume" in sys.argv)
+    run = trainer(sys.argv[1], steps=int(sys.argv[2]), facts={"tokenizer": "abc"})
+    if "--signals" in sys.argv:
+        with finish_on_signals(run.stop) as caught:
+            run.run()
+        print("stopped after", run.step)
+        sys.exit(128 + caught.signal)
+    run.run(resume="--resume" in sys.argv)
