@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from runtime.models.checks import check_ids, flat_targets
 from runtime.models.spec import DecoderSpec
 from runtime.nn.init import init_weights
 from runtime.nn.rotary import rotary_tables
@@ -86,7 +87,7 @@ class Decoder:
         """
         tell = (lambda name, values: None) if seen is None else seen
         spec = self.spec
-        B, T = self._check_ids(ids)
+        B, T = check_ids(ids, spec.vocab_size, spec.max_context)
         positions = np.tile(np.arange(T, dtype=np.int32), B)
         heads = spec.n_heads + 2 * spec.n_kv_heads
         rotated = spec.n_heads + spec.n_kv_heads
@@ -115,19 +116,5 @@ class Decoder:
 
     def loss(self, ids: np.ndarray, targets: np.ndarray) -> Tensor:
         """Mean cross-entropy in nats of targets (B, T), negative targets ignored; shape ()."""
-        if np.shape(ids) != np.shape(targets):
-            raise ValueError(f"ids {np.shape(ids)} and targets {np.shape(targets)} differ in shape")
-        flat = np.ascontiguousarray(targets, dtype=np.int32).reshape(-1)
-        if flat.size and int(flat.max()) >= self.spec.vocab_size:
-            raise ValueError(f"target {int(flat.max())} is outside the vocabulary of {self.spec.vocab_size}")
+        flat = flat_targets(ids, targets, self.spec.vocab_size)
         return linear_cross_entropy(self.hidden(ids), self.head, flat)
-
-    def _check_ids(self, ids: np.ndarray) -> tuple[int, int]:
-        if ids.ndim != 2 or ids.size == 0 or ids.dtype != np.int32:
-            raise ValueError(f"ids must be a non-empty int32 array (B, T), got {ids.dtype} {ids.shape}")
-        low, high = int(ids.min()), int(ids.max())
-        if low < 0 or high >= self.spec.vocab_size:
-            raise ValueError(f"ids reach from {low} to {high}, outside the vocabulary of {self.spec.vocab_size}")
-        if ids.shape[1] > self.spec.max_context:
-            raise ValueError(f"{ids.shape[1]} positions exceed the context of {self.spec.max_context}")
-        return ids.shape[0], ids.shape[1]

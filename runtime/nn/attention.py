@@ -47,8 +47,11 @@ class Attention(Module):
                 raise ValueError(f"attention: rotary positions need an even head width, got {self.head_width}")
             self._rotary = rotary_tables(max_positions, self.head_width, rope_theta)
 
-    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """`residual` (B, T, d) is added to the result."""
+    def __call__(self, x: Tensor, residual: Tensor | None = None, lengths: np.ndarray | None = None) -> Tensor:
+        """`residual` (B, T, d) is added to the result. `lengths` (B,): positions of each row that are not padding.
+
+        Padding stands at a row's end: no position sees it, and what comes out there means nothing.
+        """
         if len(x.shape) != 3:
             raise ValueError(f"attention: x has shape {x.shape}, expected (B, T, d)")
         B, T, d = x.shape
@@ -59,5 +62,9 @@ class Attention(Module):
             if len(cos) < T:
                 raise ValueError(f"{T} positions exceed the {len(cos)} of the rotary table")
             qkv = t.rope(qkv, H + K, cos, sin, np.tile(np.arange(T, dtype=np.int32), B))
-        mixed = t.attention(t.reshape(qkv, (B, T, H + 2 * K, D)), H, K, D**-0.5, causal=self.causal)
+        qkv = t.reshape(qkv, (B, T, H + 2 * K, D))
+        if lengths is None or self.causal:  # a causal row sees nothing that comes after it
+            mixed = t.attention(qkv, H, K, D**-0.5, causal=self.causal)
+        else:
+            mixed = t.padded_attention(qkv, lengths, H, K, D**-0.5)
         return self.out(t.reshape(mixed, (B, T, d)), residual=residual)

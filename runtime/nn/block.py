@@ -5,6 +5,10 @@ Shapes: B batch, T positions, d width. Knows no particular layers: it is given i
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
+
 from runtime.nn.module import Module
 from runtime.tensor import Tensor
 
@@ -21,7 +25,9 @@ class TransformerBlock(Module):
         self.feed_forward, self.norm2 = feed_forward, norm2
         self.pre_norm = pre_norm
 
-    def __call__(self, x: Tensor) -> Tensor:
-        for layer, norm in ((self.attention, self.norm1), (self.feed_forward, self.norm2)):
+    def __call__(self, x: Tensor, lengths: np.ndarray | None = None) -> Tensor:
+        """`lengths` (B,): positions of each row that are not padding; only the attention asks for it."""
+        attention = self.attention if lengths is None else partial(self.attention, lengths=lengths)
+        for layer, norm in ((attention, self.norm1), (self.feed_forward, self.norm2)):
             x = layer(norm(x), residual=x) if self.pre_norm else norm(layer(x, residual=x))
         return x

@@ -34,6 +34,7 @@ from runtime.tensor.ops_elementwise import (
     where,
 )
 from runtime.tensor.ops_loss import cross_entropy, linear_cross_entropy, mse_loss
+from runtime.tensor.ops_padded import padded_attention
 from runtime.tensor.ops_reduce import log_softmax, max_, mean, softmax, sum_
 from runtime.tensor.ops_shape import (
     broadcast_to,
@@ -75,6 +76,7 @@ __all__ = [
     "mul",
     "neg",
     "no_grad",
+    "padded_attention",
     "permute",
     "power",
     "relu",
