@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from runtime.tensor.optim_ops import gemm
+from runtime.tensor.optim_ops import product
 
 from .optim import AdamW, AdamWSettings, clip_scale
 
@@ -26,8 +26,8 @@ def orthogonalise(matrix: np.ndarray) -> np.ndarray:
     x = np.ascontiguousarray(matrix.T if tall else matrix)
     x = x / np.float32(np.sqrt(np.square(x, dtype=np.float64).sum()) + 1e-7)
     for _ in range(ITERATIONS):
-        gram = gemm(x, x, trans_b=True)
-        x = np.float32(a) * x + gemm(np.float32(b) * gram + np.float32(c) * gemm(gram, gram), x)
+        gram = product(x, x, trans_b=True)
+        x = np.float32(a) * x + product(np.float32(b) * gram + np.float32(c) * product(gram, gram), x)
     return np.ascontiguousarray(x.T) if tall else x
 
 

@@ -5,6 +5,7 @@ cdef enum:
     F32 = 0
     I32 = 1
     U8 = 2
+    U16 = 3
 
 ctypedef struct Arr:
     char *p
@@ -30,6 +31,8 @@ cdef int _get(object a, str name, int kind, bint write, Arr *r) except -1:
         bad = c != b'f'
     elif kind == I32:
         bad = (c != b'i' and c != b'l') or view.itemsize != 4
+    elif kind == U16:
+        bad = c != b'H'
     else:
         bad = c != b'B'
     if not bad and view.ndim > MAXDIM:
@@ -48,7 +51,7 @@ cdef int _get(object a, str name, int kind, bint write, Arr *r) except -1:
             r.stride[i] = view.strides[i] // view.itemsize
     PyBuffer_Release(&view)
     if bad == 1:
-        want = ("float32", "int32", "uint8")[kind]
+        want = ("float32", "int32", "uint8", "uint16")[kind]
         raise TypeError(f"{name}: dtype {a.dtype}{'' if a.flags.aligned else ' (unaligned)'}, expected native {want}")
     if bad == 2:
         raise ValueError(f"{name}: shape {a.shape} has too many dimensions")
@@ -79,9 +82,9 @@ cdef int _dense(object a, str name, int kind, bint write, Arr *r) except -1:
     return 0
 
 
-cdef int _rows(object a, str name, bint write, Arr *r) except -1:
-    """A float32 matrix whose rows may be apart; r.stride[0] becomes the distance of two rows."""
-    _get(a, name, F32, write, r)
+cdef int _rows(object a, str name, bint write, Arr *r, int kind=F32) except -1:
+    """A matrix whose rows may be apart; r.stride[0] becomes the distance of two rows."""
+    _get(a, name, kind, write, r)
     if r.nd != 2:
         raise ValueError(f"{name}: shape {a.shape}, expected two dimensions")
     if r.n and ((r.shape[1] != 1 and r.stride[1] != 1) or (r.shape[0] > 1 and r.stride[0] < r.shape[1])):

@@ -27,6 +27,8 @@ cdef extern from "kernels.h" nogil:
         const char *name
         void (*gemm_f32)(int, int, int64_t, int64_t, int64_t, const float *, int64_t, const float *, int64_t, float *,
                          int64_t, int, const float *, const float *, int64_t) noexcept nogil
+        void (*gemm_bf16)(int, int, int64_t, int64_t, int64_t, const void *, int, int64_t, const void *, int, int64_t,
+                          float *, int64_t, int, const float *, const float *, int64_t) noexcept nogil
         void (*q8_0_pack)(const uint8_t *, uint8_t *, int64_t, int64_t) noexcept nogil
         void (*q8_0_quantize)(const float *, uint8_t *, int64_t, int64_t) noexcept nogil
         void (*q8_0_dequantize)(const uint8_t *, float *, int64_t, int64_t) noexcept nogil

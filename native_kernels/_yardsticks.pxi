@@ -1,16 +1,17 @@
 # Yardsticks for `python -m native_kernels`: peak, naive and tiled products. Included by _native.pyx.
 
 cdef extern from "bench.h" nogil:
-    double bench_fma_peak(const char *isa, int64_t rounds)
+    double bench_fma_peak(const char *isa, int64_t rounds, int pairs)
     void baseline_gemm_naive(int64_t, int64_t, int64_t, const float *, const float *, float *)
     void baseline_gemm_tiled(int64_t, int64_t, int64_t, const float *, const float *, float *)
 
 
-def _bench_fma_peak(int64_t rounds=2000000):
-    """GFLOP/s of multiply-adds in registers on all threads: the ceiling of the instruction set in use."""
+def _bench_fma_peak(int64_t rounds=2000000, bint bf16=False):
+    """GFLOP/s of multiply-adds in registers on all threads, of float32 or of bfloat16 pairs: the ceiling of the
+    instruction set in use."""
     cdef double peak
     with nogil:
-        peak = bench_fma_peak(K.name, rounds)
+        peak = bench_fma_peak(K.name, rounds, bf16)
     return peak
 
 

@@ -44,6 +44,24 @@ def gemm(a, b, out=None, trans_a=False, trans_b=False, bias=None, residual=None,
     return _give(_like(c, a), out)
 
 
+def bf16_round(x):
+    """float32 -> float32 that bfloat16 can hold: the upper 16 bits, to nearest, ties to even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), np.float32(np.nan), rounded.view(np.float32))
+
+
+def bf16_from_bits(bits):
+    """uint16 bit patterns of bfloat16 -> float32, exact."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def gemm_bf16(a, b, out=None, trans_a=False, trans_b=False, bias=None, residual=None, accumulate=False):
+    """As gemm; operands are uint16 bit patterns of bfloat16, or float32 that is rounded to bfloat16 first."""
+    a, b = (bf16_from_bits(x) if x.dtype == np.uint16 else bf16_round(x) for x in (a, b))
+    return gemm(a, b, out, trans_a, trans_b, bias, residual, accumulate)
+
+
 def q8_0_quantize(w):
     """w (N, K) -> uint8 (N, K / 32 * 34). A block: f16 scale = max|w| / 127, 32 int8 = round(w / scale).
 

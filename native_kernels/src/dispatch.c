@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 #if defined(__x86_64__) || defined(_M_X64)
 // __builtin_cpu_supports also asks the operating system (XGETBV) whether it saves the wide registers.
@@ -20,6 +23,17 @@ static int has_avx512(void) {
 static int has_avx512_vnni(void) {
     return has_avx512() && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
 }
+#elif defined(__aarch64__)
+static int has_dotprod(void) {
+#if defined(__linux__)
+    enum { ASIMDDP = 1 << 20 }; // HWCAP_ASIMDDP, in the kernel's headers since 4.15
+    return (getauxval(AT_HWCAP) & ASIMDDP) != 0;
+#elif defined(__APPLE__)
+    return 1; // every Apple silicon has it
+#else
+    return 0;
+#endif
+}
 #endif
 static int always(void) { return 1; }
 
@@ -27,13 +41,16 @@ static const struct {
     const kernel_table *table;
     int (*runs_here)(void);
     const char *needs;
-    double (*fma_peak)(int64_t rounds);
+    double (*fma_peak)(int64_t rounds, int pairs);
 } tables[] = {
 // best first
 #if defined(__x86_64__) || defined(_M_X64)
     {&kernels_avx512_vnni, has_avx512_vnni, "AVX-512 F/BW/VL/DQ, VNNI and BF16", fma_peak_avx512_vnni},
     {&kernels_avx512, has_avx512, "AVX-512 F/BW/VL/DQ", fma_peak_avx512},
     {&kernels_avx2, has_avx2, "AVX2, FMA and F16C", fma_peak_avx2},
+#elif defined(__aarch64__)
+    {&kernels_neon_dotprod, has_dotprod, "NEON and its dot products", fma_peak_neon_dotprod},
+    {&kernels_neon, always, "NEON, as every 64-bit ARM", fma_peak_neon},
 #endif
     {&kernels_generic, always, "nothing beyond the base instruction set", fma_peak_generic},
 };
@@ -70,22 +87,24 @@ const kernel_table *kernels_select(const char *force, char *why, size_t why_size
 
 // ---- yardstick ---------------------------------------------------------------------------------------------------
 typedef struct {
-    double (*fma_peak)(int64_t rounds);
+    double (*fma_peak)(int64_t rounds, int pairs);
     int64_t rounds;
+    int pairs;
 } peak_job;
 
 static void peak_task(void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
-    for (int64_t i = begin; i < end; i++) ((peak_job *)arg)->fma_peak(((peak_job *)arg)->rounds);
+    for (int64_t i = begin; i < end; i++)
+        ((peak_job *)arg)->fma_peak(((peak_job *)arg)->rounds, ((peak_job *)arg)->pairs);
 }
 
-double bench_fma_peak(const char *isa, int64_t rounds) {
+double bench_fma_peak(const char *isa, int64_t rounds, int pairs) {
     for (int i = 0; i < TABLES; i++) {
         if (strcmp(isa, tables[i].table->name) != 0 || !tables[i].runs_here()) continue;
         enum { PIECES = 16 }; // per thread: evens out a thread that starts late
         struct timespec a, b;
-        peak_job job = {tables[i].fma_peak, rounds};
-        double operations = tables[i].fma_peak(1) * (double)rounds * PIECES * nk_get_threads();
+        peak_job job = {tables[i].fma_peak, rounds, pairs};
+        double operations = tables[i].fma_peak(1, pairs) * (double)rounds * PIECES * nk_get_threads();
         clock_gettime(CLOCK_MONOTONIC, &a);
         nk_parallel_for((int64_t)PIECES * nk_get_threads(), 1, peak_task, &job);
         clock_gettime(CLOCK_MONOTONIC, &b);

@@ -23,6 +23,11 @@ typedef struct {
     void (*gemm_f32)(int trans_a, int trans_b, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda,
                      const float *B, int64_t ldb, float *C, int64_t ldc, int accumulate, const float *bias,
                      const float *residual, int64_t ldr);
+    // The same of bfloat16 operands with float32 sums. An operand is bfloat16 bits (uint16_t), or, where a_f32 / b_f32
+    // is set, float32 that is rounded to nearest even on the way. Leading dimensions in elements.
+    void (*gemm_bf16)(int trans_a, int trans_b, int64_t M, int64_t N, int64_t K, const void *A, int a_f32, int64_t lda,
+                      const void *B, int b_f32, int64_t ldb, float *C, int64_t ldc, int accumulate, const float *bias,
+                      const float *residual, int64_t ldr);
     // Q8_0 weights W(N,K), K % 32 == 0, re-ordered by q8_0_pack into a buffer of the same size: N * K/32 * 34 bytes.
     // src: N rows of K/32 blocks {f16 scale, 32 int8} as in the GGUF format.
     void (*q8_0_pack)(const uint8_t *src, uint8_t *packed, int64_t N, int64_t K);

@@ -13,6 +13,7 @@ import numpy as np
 
 import native_kernels as nk
 from runtime.tensor.broadcasting import as_tensor, check, dense, unbroadcast
+from runtime.tensor.precision import product
 from runtime.tensor.tensor import Tensor
 
 
@@ -37,18 +38,18 @@ def gemm(a: Tensor, b: Tensor) -> Tensor:
         if a.requires_grad:
             da = np.empty((places,) + a.shape[-2:], dtype=np.float32)
             for share, gi, bi in zip(da, g, matrices(b), strict=True):
-                nk.gemm(gi, bi, out=share, trans_b=True)
+                product(gi, bi, out=share, trans_b=True)
             da = unbroadcast(da.reshape(lead + a.shape[-2:]), a.shape)
         if b.requires_grad:
             db = np.empty((places,) + b.shape[-2:], dtype=np.float32)
             for share, gi, ai in zip(db, g, matrices(a), strict=True):
-                nk.gemm(ai, gi, out=share, trans_a=True)
+                product(ai, gi, out=share, trans_a=True)
             db = unbroadcast(db.reshape(lead + b.shape[-2:]), b.shape)
         return da, db
 
     out = np.empty((places, M, N), dtype=np.float32)
     for place, ai, bi in zip(out, matrices(a), matrices(b), strict=True):
-        nk.gemm(ai, bi, out=place)
+        product(ai, bi, out=place)
     return Tensor.from_op(out.reshape(lead + (M, N)), (a, b), vjp)
 
 
@@ -74,15 +75,15 @@ def linear(x: Tensor, weight: Tensor, residual: Tensor | None = None, bias: Tens
     check(fits, f"linear: residual {residual and residual.shape} does not fit the result {out_shape}")
     rows, w = dense(x).reshape(-1, k), dense(weight)
     added = None if residual is None else dense(residual).reshape(-1, n)
-    out = nk.gemm(rows, w, trans_b=True, residual=added, bias=None if bias is None else dense(bias))
+    out = product(rows, w, trans_b=True, residual=added, bias=None if bias is None else dense(bias))
     parents = tuple(part for part in (x, weight, residual, bias) if part is not None)
 
     def vjp(dout):
         flat = dout.reshape(-1, n)
-        shares: list[np.ndarray | None] = [nk.gemm(flat, w).reshape(x.shape) if x.requires_grad else None, None]
+        shares: list[np.ndarray | None] = [product(flat, w).reshape(x.shape) if x.requires_grad else None, None]
         if weight.requires_grad:
             dweight, shares[1] = weight.grad_target()
-            nk.gemm(flat, rows, out=dweight, trans_a=True, accumulate=True)
+            product(flat, rows, out=dweight, trans_a=True, accumulate=True)
         if residual is not None:
             shares.append(dout)
         if bias is not None:

@@ -9,6 +9,7 @@ import numpy as np
 
 import native_kernels as nk
 from runtime.tensor.broadcasting import check, dense
+from runtime.tensor.precision import product
 from runtime.tensor.tensor import Tensor, needs_grad
 
 
@@ -54,12 +55,12 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: np.ndarray, chunk: 
     for start in range(0, rows, chunk):
         part = slice(start, min(start + chunk, rows))
         scores = logits[: part.stop - start]
-        nk.gemm(values[part], w, out=scores, trans_b=True)
+        product(values[part], w, out=scores, trans_b=True)
         losses = nk.softmax_cross_entropy(scores, targets[part], dlogits=scores if train else None, scale=1.0 / counted)
         total += float(losses.sum(dtype=np.float64))
         if train:
-            nk.gemm(scores, w, out=dx[part])
-            nk.gemm(scores, values[part], out=dweight, trans_a=True, accumulate=True)
+            product(scores, w, out=dx[part])
+            product(scores, values[part], out=dweight, trans_a=True, accumulate=True)
 
     def vjp(dout):
         factor = float(dout.reshape(-1)[0])

@@ -1,0 +1,132 @@
+// The vector operations of the kernels for AArch64 NEON: four floats. Knows no kernels. Names: see simd_generic.h.
+// With the dot product extension (ARMv8.2 DotProd) the int8 products use sdot.
+#pragma once
+#include <arm_neon.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { VW = 4 };
+enum { GEMM_MR = 7, GEMM_NV = 3, GEMM_NR = GEMM_NV * VW }; // 21 registers hold the tile, 3 a row of B, 7 a column of A
+
+typedef float32x4_t vf;
+
+static inline vf v_load(const float *p) { return vld1q_f32(p); }
+static inline void v_store(float *p, vf v) { vst1q_f32(p, v); }
+static inline vf v_zero(void) { return vdupq_n_f32(0.0f); }
+// NEON has no masked access: the rest of a row goes in pairs and single lanes, out of line because it is rare.
+static __attribute__((noinline)) vf v_load_part(const float *p, int64_t n) {
+    vf v = v_zero();
+    if (n >= 2) v = vcombine_f32(vld1_f32(p), vdup_n_f32(0.0f));
+    if (n == 3) v = vld1q_lane_f32(p + 2, v, 2);
+    return n == 1 ? vld1q_lane_f32(p, v, 0) : v;
+}
+static __attribute__((noinline)) void v_store_part(float *p, vf v, int64_t n) {
+    if (n >= 2) vst1_f32(p, vget_low_f32(v));
+    if (n == 3) vst1q_lane_f32(p + 2, v, 2);
+    if (n == 1) vst1q_lane_f32(p, v, 0);
+}
+static inline vf v_loadn(const float *p, int64_t n) { return n >= VW ? vld1q_f32(p) : v_load_part(p, n); }
+static inline void v_storen(float *p, vf v, int64_t n) {
+    if (n >= VW)
+        vst1q_f32(p, v);
+    else
+        v_store_part(p, v, n);
+}
+static inline vf v_set1(float x) { return vdupq_n_f32(x); }
+static inline vf v_add(vf a, vf b) { return vaddq_f32(a, b); }
+static inline vf v_sub(vf a, vf b) { return vsubq_f32(a, b); }
+static inline vf v_mul(vf a, vf b) { return vmulq_f32(a, b); }
+static inline vf v_div(vf a, vf b) { return vdivq_f32(a, b); }
+static inline vf v_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
+static inline vf v_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
+// fmax and fmin return NaN if either side is NaN; the contract wants b.
+static inline vf v_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+static inline vf v_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+static inline vf v_sqrt(vf a) { return vsqrtq_f32(a); }
+static inline float v_sum(vf v) { return vaddvq_f32(v); }
+static inline float v_hmax(vf v) { return vmaxvq_f32(v); }
+static inline vf v_round(vf v) { return vrndnq_f32(v); }
+// p * 2^n, n integral in [-252, 254]: in two steps, so that neither factor leaves the normal range.
+static inline vf v_scale2(vf p, vf n) {
+    const int32x4_t e = vcvtq_s32_f32(n), h = vshrq_n_s32(e, 1), g = vsubq_s32(e, h), bias = vdupq_n_s32(127);
+    p = vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(h, bias), 23)));
+    return vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(g, bias), 23)));
+}
+static inline void v_transpose(vf r[VW]) { // the square r[row][lane], in place
+    const float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])),
+                      b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1])),
+                      c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])),
+                      d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
+    r[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c)), r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c)), r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+}
+#include "simd_math.h"
+
+// ---- half precision: the base instruction set converts both ways, to nearest even ---------------------------------
+static inline float f16_to_f32(uint16_t h) {
+    __fp16 half;
+    memcpy(&half, &h, 2);
+    return (float)half;
+}
+static inline uint16_t f32_to_f16(float f) {
+    const __fp16 half = (__fp16)f;
+    uint16_t h;
+    memcpy(&h, &half, 2);
+    return h;
+}
+
+// ---- sixteen int32 sums of int8 products: see simd_generic.h -----------------------------------------------------
+typedef struct {
+    int32x4_t quarter[4]; // four rows each
+} vi16;
+typedef struct {
+    int8x16_t quarter[4];
+} vw16;
+typedef struct {
+    float32x4_t quarter[4];
+} vf16;
+enum { DOT_BIAS = 0 };
+
+static inline vi16 i16_start(int32_t activation_sum) {
+    (void)activation_sum;
+    const int32x4_t z = vdupq_n_s32(0);
+    return (vi16){{z, z, z, z}};
+}
+static inline vw16 w16_load(const int8_t *p) {
+    return (vw16){{vld1q_s8(p), vld1q_s8(p + 16), vld1q_s8(p + 32), vld1q_s8(p + 48)}};
+}
+static inline int32x4_t i8_dot4(int32x4_t acc, int8x16_t w, int8x16_t x) {
+#ifdef __ARM_FEATURE_DOTPROD
+    return vdotq_s32(acc, w, x);
+#else
+    // In 16-bit lanes: a sum of two products is at most 2 * 128 * 127 < 2^15.
+    return vpadalq_s16(acc, vpaddq_s16(vmull_s8(vget_low_s8(w), vget_low_s8(x)), vmull_high_s8(w, x)));
+#endif
+}
+static inline vi16 i16_dot4(vi16 acc, vw16 w, const int8_t *x4) {
+    int32_t four;
+    memcpy(&four, x4, 4);
+    const int8x16_t x = vreinterpretq_s8_s32(vdupq_n_s32(four));
+    for (int i = 0; i < 4; i++) acc.quarter[i] = i8_dot4(acc.quarter[i], w.quarter[i], x);
+    return acc;
+}
+static inline vf16 f16x16_load(const uint8_t *p) { // 16 half floats
+    vf16 v;
+    for (int i = 0; i < 4; i++) v.quarter[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p + 8 * i)));
+    return v;
+}
+static inline vf16 vf16_zero(void) { return (vf16){{v_zero(), v_zero(), v_zero(), v_zero()}}; }
+static inline vf16 vf16_accumulate(vf16 sum, vi16 i, vf16 scale, float x_scale) { // sum + i * (scale * x_scale)
+    for (int r = 0; r < 4; r++)
+        sum.quarter[r] = vfmaq_f32(sum.quarter[r], vcvtq_f32_s32(i.quarter[r]), vmulq_n_f32(scale.quarter[r], x_scale));
+    return sum;
+}
+static inline void vf16_store(float *p, vf16 v, const float *residual) {
+    for (int r = 0; r < 4; r++) {
+        if (residual) v.quarter[r] = vaddq_f32(v.quarter[r], vld1q_f32(residual + 4 * r));
+        vst1q_f32(p + 4 * r, v.quarter[r]);
+    }
+}
+enum { Q8_TILE = 2 }; // 2 rows x (4 sums + 4 floats) leave 16 registers for the weights and scales
