@@ -72,19 +72,24 @@ def names() -> list[str]:
     return sorted(p.stem for p in _FOLDER.glob("*.toml"))
 
 
+def read(name_or_path: str | os.PathLike) -> tuple[dict, Path]:
+    """What stands in a bundled recipe or a TOML file, unchecked, and its path. Raises RecipeError."""
+    text = os.fspath(name_or_path)
+    path = _FOLDER / f"{text}.toml" if text in names() else Path(text)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), path
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe {text!r}; bundled: {', '.join(names())}, or give a .toml file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
+        raise RecipeError(f"{path}: cannot be read as TOML: {exc}") from None
+
+
 def load_recipe(name_or_path: str | os.PathLike, minutes: float | None = None, steps: int | None = None) -> Recipe:
     """A bundled recipe by name, or a TOML file. minutes or steps: replaces the recipe's horizon.
 
     Raises RecipeError with one sentence.
     """
-    text = os.fspath(name_or_path)
-    path = _FOLDER / f"{text}.toml" if text in names() else Path(text)
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {text!r}; bundled: {', '.join(names())}, or give a .toml file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
-        raise RecipeError(f"{path}: cannot be read as TOML: {exc}") from None
+    raw, path = read(name_or_path)
     return _parse(raw, path, minutes, steps)
 
 
@@ -104,15 +109,15 @@ def _parse(raw: dict, path: Path, minutes: float | None, steps: int | None) -> R
         train.pop("steps", None)
         train.update({"minutes": minutes} if minutes is not None else {"steps": steps})
     data = dict(_table(raw, "data", path))
-    data["fim"] = _build(FimSettings, _table(data, "fim", path), "data.fim", path)
+    data["fim"] = build(FimSettings, _table(data, "fim", path), "data.fim", path)
     later = data.pop("later", [])
-    data["later"] = _later(_build(DataSettings, data, "data", path), later, path)
+    data["later"] = _later(build(DataSettings, data, "data", path), later, path)
     recipe = Recipe(
         name,
         seed,
-        _build(DecoderSpec, _table(raw, "model", path), "model", path),
-        _build(DataSettings, data, "data", path),
-        _build(TrainSettings, train, "train", path),
+        build(DecoderSpec, _table(raw, "model", path), "model", path),
+        build(DataSettings, data, "data", path),
+        build(TrainSettings, train, "train", path),
         eval_rows,
         raw,
     )
@@ -131,9 +136,9 @@ def _later(data: DataSettings, tables: list, path: Path) -> tuple[PhaseSettings,
         section, before = f"data.later {len(phases)}", phases[-1]
         if "step" not in table:
             raise RecipeError(f"{path}: [[data.later]] {len(phases)} needs the key 'step': from which step on")
-        fim = _build(FimSettings, asdict(before.fim) | _table(table, "fim", path), f"{section}.fim", path)
+        fim = build(FimSettings, asdict(before.fim) | _table(table, "fim", path), f"{section}.fim", path)
         kept = {f.name: getattr(before, f.name) for f in fields(PhaseSettings)}
-        phases.append(_build(PhaseSettings, kept | table | {"fim": fim}, section, path))
+        phases.append(build(PhaseSettings, kept | table | {"fim": fim}, section, path))
     return tuple(phases[1:])
 
 
@@ -144,7 +149,8 @@ def _table(raw: dict, key: str, path: Path) -> dict:
     return table
 
 
-def _build(kind, table: dict, section: str, path: Path):
+def build(kind, table: dict, section: str, path: Path):
+    """kind(**table) for a dataclass of settings. RecipeError names an unknown key, a wrong type, a refused value."""
     known = {f.name: f.type for f in fields(kind)}
     for key, value in table.items():
         if key not in known:
