@@ -27,6 +27,7 @@ from runtime.text import load_tokenizer
 from .data.corpus import Corpus, load_corpus
 from .data.packing import windows
 from .data.phases import Phases, PhaseSettings, phase_seed
+from .data.prefetch import Prefetch
 from .data.sections import sections
 from .data.streams import RowStreams
 from .evaluate import TokenScore, score_batches, token_lengths
@@ -61,7 +62,7 @@ def prepare(
     texts = [document.text for document in corpus.documents("train")]
     if not any(texts):
         raise TrainingError(f"the corpus in {corpus_folder} has no training documents")
-    batches = Phases(recipe.data.phases, partial(rows, texts, corpus, tokenizer, recipe.seed))
+    batches = Prefetch(Phases(recipe.data.phases, partial(rows, texts, corpus, tokenizer, recipe.seed)))
     model = Decoder(recipe.model, seed=recipe.seed)
     out = Path(out)
     facts = {"tokenizer": tokenizer.sha256, "corpus": corpus.sha256, "seed": recipe.seed}
@@ -98,10 +99,8 @@ def rows(texts: list[str], corpus: Corpus, tokenizer, seed: int, number: int, ph
     """The batches of one phase: documents cut into sections, dealt out to its rows."""
     documents = [part for text in texts for part in sections(text, phase.section_lines)]
     chat = corpus.chat("train") if phase.chat_rate else []
-    own = phase_seed(seed, number)
-    return RowStreams(
-        documents, tokenizer, phase.batch, phase.context, own, phase.fim, chat=chat, chat_rate=phase.chat_rate
-    )
+    options = {"fim": phase.fim, "chat": chat, "chat_rate": phase.chat_rate}
+    return RowStreams(documents, tokenizer, phase.batch, phase.context, phase_seed(seed, number), **options)
 
 
 def validation(model, corpus: Corpus, tokenizer, recipe: Recipe):

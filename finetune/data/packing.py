@@ -8,9 +8,7 @@ and a batcher that resumes continues bit for bit. Knows nothing about models; `t
 wanted (questions of chat documents).
 """
 
-import queue
 import random
-import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -47,8 +45,7 @@ class _Document:
 class Batcher:
     """Iterator of (inputs, targets), both int32 (B, T), without end; `epoch` counts passes over the documents.
 
-    documents: texts of the training split; chat, chat_rate: share of rows that begin with a whole chat document;
-    prefetch: batches made ahead by a thread (0 = none), which changes no batch. close() ends the thread.
+    documents: texts of the training split; chat, chat_rate: share of rows that begin with a whole chat document.
     Raises ValueError for no documents, sizes below 1 or a tokenizer without the markers that are asked for.
     """
 
@@ -62,7 +59,6 @@ class Batcher:
         fim: FimSettings | None = None,
         chat: Sequence[ChatDocument] = (),
         chat_rate: float = 0.05,
-        prefetch: int = 4,
     ):
         self.fim = fim or FimSettings()
         if not documents:
@@ -80,14 +76,9 @@ class Batcher:
         self.chat, self.chat_rate = chat, chat_rate if chat else 0.0
         self._end = tokenizer.special["<|endoftext|>"]
         self._lengths = np.array([len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)], np.int64)
-        self._make_state = {"epoch": 0, "place": 0, "line": 0, "talked": 0}  # of the next batch to make
-        self._state = dict(self._make_state)  # of the next batch to hand out
+        self._state = {"epoch": 0, "place": 0, "line": 0, "talked": 0}  # of the next batch
         self._order: tuple[int, np.ndarray] | None = None
         self._open: tuple[int, _Document] | None = None
-        self._prefetch = prefetch
-        self._queue: queue.Queue | None = None
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
 
     # ------------------------------------------------------------------ state
     @property
@@ -111,11 +102,9 @@ class Batcher:
             mine = len(self.documents) if key == "documents" else getattr(self, key)
             if state.get(key) != mine:
                 raise ValueError(f"the saved batches had {key} {state.get(key)}, these have {mine}")
-        self.close()
         self._state = {key: int(state[key]) for key in ("epoch", "place", "line", "talked")}
         if not 0 <= self._state["place"] < len(self.documents) or min(self._state.values()) < 0:
             raise ValueError("the saved place is outside the documents")
-        self._make_state = dict(self._state)
         self._open = None
 
     # ------------------------------------------------------------------ iteration
@@ -123,51 +112,12 @@ class Batcher:
         return self
 
     def __next__(self) -> tuple[np.ndarray, np.ndarray]:
-        if self._prefetch <= 0:
-            made = self._make()
-        else:
-            if self._thread is None:
-                self._stop.clear()
-                self._queue = queue.Queue(self._prefetch)
-                self._thread = threading.Thread(target=self._work, args=(self._queue,), name="batcher", daemon=True)
-                self._thread.start()
-            made = self._queue.get()
-            if isinstance(made, BaseException):
-                self._thread = None
-                raise made
-        inputs, targets, self._state = made
-        return inputs, targets
-
-    def close(self) -> None:
-        """End the thread; what it made ahead is dropped and made again when iteration goes on."""
-        if self._thread is None:
-            return
-        self._stop.set()
-        while self._thread.is_alive():
-            try:
-                self._queue.get(timeout=0.02)
-            except queue.Empty:
-                pass
-        self._thread.join()
-        self._thread = self._queue = None
-        self._make_state = dict(self._state)
-        self._open = None
-
-    def _work(self, out: queue.Queue) -> None:
-        try:
-            while not self._stop.is_set():
-                out.put(self._make())
-        except BaseException as e:  # handed to the thread that asks for the batch
-            out.put(e)
-
-    # ------------------------------------------------------------------ making
-    def _make(self) -> tuple[np.ndarray, np.ndarray, dict]:
         ids = np.empty((self.batch, self.length + 1), np.int32)
         loss = np.ones((self.batch, self.length + 1), bool)
         for b in range(self.batch):
             self._row(ids[b], loss[b])
         targets = np.where(loss[:, 1:], ids[:, 1:], np.int32(-1))
-        return np.ascontiguousarray(ids[:, :-1]), targets, dict(self._make_state)
+        return np.ascontiguousarray(ids[:, :-1]), targets
 
     def _row(self, row: np.ndarray, loss: np.ndarray) -> None:
         at = self._talk(row, loss)
@@ -176,7 +126,7 @@ class Batcher:
 
     def _talk(self, row: np.ndarray, loss: np.ndarray) -> int:
         """Begin the row with a whole chat document now and then; how many ids it took."""
-        state = self._make_state
+        state = self._state
         talked, state["talked"] = state["talked"], 0  # never twice running: a row must get on with its document
         rng = random.Random(f"chat/{self.seed}/{state['epoch']}/{state['place']}/{state['line']}")
         if talked or not self.chat_rate or rng.random() >= self.chat_rate:
@@ -192,7 +142,7 @@ class Batcher:
 
     def _piece(self, row: np.ndarray) -> int:
         """Write the next piece of the current document into the row; how many ids it took."""
-        state, room = self._make_state, len(row)
+        state, room = self._state, len(row)
         document, line = self._document(self._number(state["epoch"], state["place"])), state["line"]
         rng = random.Random(f"{self.seed}/{state['epoch']}/{state['place']}/{line}/{room}")
         lines = len(document.lines) - 1
@@ -216,7 +166,7 @@ class Batcher:
         return room
 
     def _advance(self, line: int, lines: int) -> None:
-        state = self._make_state
+        state = self._state
         state["line"] = line
         if line >= lines:
             state["line"] = 0

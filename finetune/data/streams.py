@@ -9,14 +9,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from finetune.data.chat import ChatDocument
-from finetune.data.fim import FimSettings
 from finetune.data.packing import Batcher
 from runtime.text import Tokenizer
 
 
 class RowStreams:
-    """Endless iterator of (inputs, targets), int32 (B, T); arguments as Batcher's.
+    """Endless iterator of (inputs, targets), int32 (B, T); what is not named here is handed on to every Batcher.
 
     With fewer documents than rows, rows share documents but not their order. Raises ValueError as Batcher does.
     """
@@ -28,9 +26,7 @@ class RowStreams:
         batch: int,
         length: int,
         seed: int = 0,
-        fim: FimSettings | None = None,
-        chat: Sequence[ChatDocument] = (),
-        chat_rate: float = 0.05,
+        **options,
     ):
         if not documents:
             raise ValueError("no documents to train on: the corpus is empty")
@@ -42,8 +38,7 @@ class RowStreams:
             share = order[b::batch] if len(documents) >= batch else order
             mine = [documents[i] for i in share]
             own_seed = seed * batch + b
-            # making a row takes a quarter of a millisecond: no threads
-            self.rows.append(Batcher(mine, tokenizer, 1, length, own_seed, fim, chat, chat_rate, prefetch=0))
+            self.rows.append(Batcher(mine, tokenizer, 1, length, own_seed, **options))
 
     @property
     def epoch(self) -> int:

@@ -25,7 +25,7 @@ def texts(corpus):
 
 
 def make(texts, tokenizer, corpus=None, **options):
-    settings = {"batch": 4, "length": 256, "seed": 1, "prefetch": 0} | options
+    settings = {"batch": 4, "length": 256, "seed": 1} | options
     return Batcher(texts, tokenizer, chat=corpus.chat("train") if corpus else (), **settings)
 
 
@@ -95,30 +95,19 @@ def test_chat_documents_begin_rows_and_only_answers_have_a_loss(texts, tokenizer
     assert 0.1 < chats / rows < 0.4
 
 
-@pytest.mark.parametrize("prefetch", [0, 3])
-def test_resuming_is_bit_exact(texts, tokenizer, corpus, prefetch):
+def test_resuming_is_bit_exact(texts, tokenizer, corpus):
     whole = take(make(texts, tokenizer, corpus, chat_rate=0.5), 60)
-    first = make(texts, tokenizer, corpus, chat_rate=0.5, prefetch=prefetch)
+    first = make(texts, tokenizer, corpus, chat_rate=0.5)
     head = take(first, 23)
     state = json.loads(json.dumps(first.state_dict()))
-    first.close()
-    second = make(texts, tokenizer, corpus, chat_rate=0.5, prefetch=prefetch)
+    second = make(texts, tokenizer, corpus, chat_rate=0.5)
     second.load_state_dict(state)
     assert same(head + take(second, 37), whole)
-    second.close()
     assert not same(take(make(texts, tokenizer, corpus, seed=2), 60), whole)
 
 
-def test_closing_drops_nothing(texts, tokenizer):
-    whole = take(make(texts, tokenizer), 20)
-    batcher = make(texts, tokenizer, prefetch=2)
-    head = take(batcher, 7)
-    batcher.close()
-    assert same(head + take(batcher, 13), whole)
-    batcher.close()
-
-
-def test_epochs_are_shuffled_anew(texts, tokenizer):
+def test_epochs_are_shuffled_anew(tokenizer):
+    texts = [f"number {n}\n" for n in range(12)]
     batcher = make(texts, tokenizer, fim=NO_HOLES)
     order = [[batcher._number(epoch, place) for place in range(len(texts))] for epoch in range(3)]
     assert all(sorted(o) == list(range(len(texts))) for o in order)
@@ -129,7 +118,7 @@ def test_epochs_are_shuffled_anew(texts, tokenizer):
 def test_lines_longer_than_a_row_and_greedy_chat_do_not_stop_the_stream(tokenizer, rate):
     talk = [ChatDocument("write", "q", "a")]
     documents = ["x = '" + "ab1" * 4000 + "'\ny = 2\n", "short\n", "\n" * 50]
-    batcher = Batcher(documents, tokenizer, 2, 32, chat=talk, chat_rate=1.0, prefetch=0, fim=FimSettings(rate=rate))
+    batcher = Batcher(documents, tokenizer, 2, 32, chat=talk, chat_rate=1.0, fim=FimSettings(rate=rate))
     for _ in range(3000):
         next(batcher)
         if batcher.epoch >= 2:
@@ -152,12 +141,6 @@ def test_wrong_arguments_are_named(texts, tokenizer):
         make(texts, tokenizer, batch=0)
     with pytest.raises(ValueError, match="fill-in-the-middle"):
         make(texts, train_bpe(texts[:1], 300, special_tokens=("<|endoftext|>",)))
-
-
-def test_an_error_in_the_thread_reaches_the_caller(tokenizer):
-    batcher = Batcher(["fine\n", 7], tokenizer, 1, 64, prefetch=2)
-    with pytest.raises(AttributeError):
-        take(batcher, 10)
 
 
 def test_batches_come_faster_than_a_cpu_trains(texts, tokenizer):

@@ -24,7 +24,7 @@ def phases(tokenizer, *later):
 
     def begin(number, phase):
         seed = phase_seed(5, number)
-        return RowStreams(DOCUMENTS, tokenizer, phase.batch, phase.context, seed, phase.fim)
+        return RowStreams(DOCUMENTS, tokenizer, phase.batch, phase.context, seed, fim=phase.fim)
 
     return Phases(settings, begin)
 
@@ -41,7 +41,7 @@ def test_rows_change_from_the_step_named_on(tokenizer):
 
 
 def test_the_first_phase_keeps_the_rows_that_a_run_without_phases_has(tokenizer):
-    plain, phased = RowStreams(DOCUMENTS, tokenizer, 4, 16, 5, NO_HOLES), phases(tokenizer, LONGER)
+    plain, phased = RowStreams(DOCUMENTS, tokenizer, 4, 16, 5, fim=NO_HOLES), phases(tokenizer, LONGER)
     for _ in range(3):
         np.testing.assert_array_equal(next(plain)[0], next(phased)[0])
 
