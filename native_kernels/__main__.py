@@ -102,6 +102,14 @@ def self_check():
 TOLERANCE = 1e-5
 
 
+BF16_ROW = "bfloat16 kernel, all threads"
+
+
+def _bf16(x):
+    """Bit patterns of float32 values rounded to bfloat16."""
+    return (reference.bf16_round(x).view(np.uint32) >> 16).astype(np.uint16)
+
+
 def timed(fn, arguments, operations):
     start = time.perf_counter()
     fn(*arguments)
@@ -133,37 +141,37 @@ def measure(size, repeats):
         "tiled C loop, 1 thread": (size, lambda a, b: _native._bench_gemm(a, b, "tiled"), large_operands),
         f"{nk.isa()} kernel, 1 thread": (size, on(1, lambda a, b: nk.gemm(a, b, out)), large_operands),
         f"{nk.isa()} kernel, {every} threads": (size, on(every, lambda a, b: nk.gemm(a, b, out)), large_operands),
+        BF16_ROW: (size, on(every, lambda a, b: nk.gemm_bf16(a, b, out)), tuple(map(_bf16, large_operands))),
         "numpy matmul (its own BLAS)": (size, lambda a, b: np.matmul(a, b, out), large_operands),
     }
     results = {name: (n, []) for name, (n, _, _) in methods.items()}
-    peaks = {1: [], every: []}
+    peaks = {1: [], every: [], BF16_ROW: []}
     try:
         for _, fn, arguments in methods.values():
             fn(*arguments)  # first use: threads start, buffers grow
         for _ in range(repeats):
-            for threads in peaks:
-                nk.set_threads(threads)
-                peaks[threads].append(_native._bench_fma_peak(200_000))
+            for which, values in peaks.items():
+                nk.set_threads(every if which == BF16_ROW else which)
+                values.append(_native._bench_fma_peak(200_000, which == BF16_ROW))
             for name, (n, fn, arguments) in methods.items():
                 results[name][1].append(timed(fn, arguments, 2.0 * n**3))
                 time.sleep(0.01)  # lets spinning threads of the row before go to sleep
     finally:
         nk.set_threads(every)
-    return results, {threads: max(values) for threads, values in peaks.items()}
+    return results, every, {which: max(values) for which, values in peaks.items()}
 
 
-def print_table(results, peaks):
-    every = max(peaks)
+def print_table(results, every, peaks):
     last = list(results)[-1]
     numpy_values = results[last][1]
-    print(f"{'C = A B, float32':34} {'size':>6} {'GFLOP/s':>9} {'of peak':>8} {'to numpy':>9}")
+    print(f"{'C = A B':34} {'size':>6} {'GFLOP/s':>9} {'of peak':>8} {'to numpy':>9}")
     for name, (size, values) in results.items():
-        peak = peaks[1] if "1 thread" in name and every > 1 else peaks[every]
+        peak = peaks.get(name) or (peaks[1] if "1 thread" in name and every > 1 else peaks[every])
         ratio = float(np.median([ours / theirs for ours, theirs in zip(values, numpy_values, strict=True)]))
         middle = float(np.median(values))
         print(f"{name:34} {size:>6} {middle:>9.1f} {middle / peak:>8.0%} {ratio:>8.2f}x")
-    shown = ", ".join(f"{value:.0f} GFLOP/s on {threads}" for threads, value in peaks.items())
-    print(f"measured peak of multiply-adds in registers: {shown} thread{'s' if every > 1 else ''}")
+    shown = ", ".join(f"{peaks[n]:.0f} GFLOP/s on {n} thread{'s' if n > 1 else ''}" for n in sorted({1, every}))
+    print(f"measured peak of multiply-adds in registers: {shown}; of bfloat16 pairs {peaks[BF16_ROW]:.0f}")
     print("(shares are of the peak on as many threads; numpy is taken to use all; ratios are medians of paired rounds)")
 
 

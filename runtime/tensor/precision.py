@@ -1,4 +1,4 @@
-"""The one place that says in which precision matrix products are computed while training: float32, or bfloat16 operands.
+"""The one place that says in which precision products are computed while training: float32, or bfloat16 operands.
 
 Values, gradients and optimiser states stay float32 everywhere (the “master” copy, Micikevicius et al. 2018); in
 bfloat16 only the operands of a product are rounded, on their way into it, and its sums stay float32. bfloat16 has

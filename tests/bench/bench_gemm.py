@@ -2,8 +2,9 @@
 
     PYTHONPATH=. OPENBLAS_THREAD_TIMEOUT=4 python tests/bench/bench_gemm.py [--repeats 9] [--threads N]
 
-Prints GFLOP/s (medians), the share of the measured peak, and the median ratio to numpy in the same round; for Q8_0 the
-time and the bytes of weights read per second. Asserts nothing: numbers go into LOG.md by hand.
+Prints GFLOP/s (medians), the share of the measured peak, and the median ratio to numpy in the same round; for bfloat16
+the same beside torch's matmul, if torch is installed; for Q8_0 the time and the bytes of weights read per second.
+Asserts nothing: numbers go into LOG.md by hand.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import time
 import numpy as np
 
 import native_kernels as nk
-from native_kernels import _native
+from native_kernels import _native, reference
 
 # (trans_a, trans_b, M, N, K, what)
 SHAPES = [
@@ -51,6 +52,43 @@ def seconds(fn):
         count *= 2
 
 
+def bf16_rows(repeats, rng):
+    """Operands as bit patterns, and as float32 that is rounded while packing (as training does)."""
+    try:
+        import torch
+
+        torch.set_num_threads(nk.threads())
+    except ImportError:
+        torch = None
+    peak = max(_native._bench_fma_peak(500_000, True) for _ in range(9))
+    print(f"bfloat16 peak {peak:.0f} GFLOP/s")
+    for trans_a, trans_b, M, N, K, what in SHAPES[:-3]:
+        a = rng.standard_normal((K, M) if trans_a else (M, K)).astype(np.float32)
+        b = rng.standard_normal((N, K) if trans_b else (K, N)).astype(np.float32)
+        bits = [(reference.bf16_round(x).view(np.uint32) >> 16).astype(np.uint16) for x in (a, b)]
+        out = np.empty((M, N), np.float32)
+        runs = {
+            "bits": lambda: nk.gemm_bf16(*bits, out, trans_a, trans_b),  # noqa: B023
+            "float32": lambda: nk.gemm_bf16(a, b, out, trans_a, trans_b),  # noqa: B023
+        }
+        if torch:
+            left, right = (torch.from_numpy(x).bfloat16() for x in (a, b))
+            left, right = left.T if trans_a else left, right.T if trans_b else right
+            runs["torch"] = lambda: torch.matmul(left, right)  # noqa: B023
+        spent = {name: [] for name in runs}
+        for _ in range(repeats):
+            for name, fn in runs.items():
+                spent[name].append(seconds(fn))
+        shown = "   ".join(
+            f"{name} {2e-9 * M * N * K / np.median(t):6.1f} ({2e-9 * M * N * K / np.median(t) / peak:4.0%})"
+            for name, t in spent.items()
+        )
+        ratio = np.median(np.array(spent["torch"]) / np.array(spent["bits"])) if torch else float("nan")
+        print(
+            f"bf16 {'NT'[trans_a]}{'NT'[trans_b]} {M:5}x{N:5}x{K:5} {what:24} {shown}   ratio {ratio:5.2f}", flush=True
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=9)
@@ -79,6 +117,7 @@ def main():
             f"   {1e6 * np.median(ours):9.1f} us",
             flush=True,
         )
+    bf16_rows(options.repeats, rng)
     for M, N, K in Q8_SHAPES:
         packed = nk.q8_0_pack(nk.q8_0_quantize(rng.standard_normal((N, K)).astype(np.float32)), K)
         x, out = rng.standard_normal((M, K)).astype(np.float32), np.empty((M, N), np.float32)

@@ -1,4 +1,4 @@
-"""gemm_bf16 against its numpy twin: bit patterns and rounded float32, odd shapes, strided rows, on every instruction set."""
+"""gemm_bf16 against its numpy twin: bits and rounded float32, odd shapes, strided rows, on every instruction set."""
 
 import itertools
 
