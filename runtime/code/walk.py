@@ -77,7 +77,9 @@ def walk(root: str | os.PathLike, suffixes: tuple[str, ...] = (".py",), max_byte
             raise ValueError(f"{root} holds more than {MAX_ENTRIES:,} entries: give the folder of one repository")
         for entry in found:
             path, relative = Path(entry.path), prefix + entry.name
-            if entry.is_symlink():
+            if not _is_text(entry.name):
+                tree.left_out.append((relative.encode("utf-8", "replace").decode(), "name is not UTF-8"))
+            elif entry.is_symlink():
                 if _wanted(entry.name, suffixes) or path.is_dir():
                     tree.left_out.append((relative, "link"))
             elif entry.is_dir(follow_symlinks=False):
@@ -91,6 +93,15 @@ def walk(root: str | os.PathLike, suffixes: tuple[str, ...] = (".py",), max_byte
     tree.files.sort(key=lambda file: file.path)
     tree.left_out.sort()
     return tree
+
+
+def _is_text(name: str) -> bool:
+    """Whether the file system's bytes of a name were UTF-8: others have no text that could be shown or hashed."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _wanted(name: str, suffixes: tuple[str, ...]) -> bool:

@@ -106,6 +106,14 @@ def test_links_and_pipes_are_never_followed_or_opened(tmp_path):
     assert tree.left_out == sorted([*links, ("pipe.py", "not a regular file")])
 
 
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes")
+def test_names_that_are_no_text_are_left_out(tmp_path):
+    make(tmp_path, "a.py")
+    (tmp_path / os.fsdecode(b"b\xff.py")).write_text("x = 1\n")
+    tree = walk(tmp_path)
+    assert names(tree) == ["a.py"] and tree.left_out == [("b?.py", "name is not UTF-8")]
+
+
 def test_no_folder_and_no_end_are_refused(tmp_path, monkeypatch):
     make(tmp_path, "a.py", "b.py")
     with pytest.raises(NotADirectoryError, match="a file, not a folder"):
