@@ -3,8 +3,8 @@
 Knows pointers, shapes and threads, no models. reference.py says in plain numpy what every function computes.
 
 Environment, read once at import:
-    HEARTH_ISA      instruction set to use instead of the best one (generic, avx2, avx512, avx512_vnni, neon);
-                    ImportError if it is unknown or above what the CPU has
+    HEARTH_ISA      instruction set to use instead of the best one (generic, avx2, avx512, avx512_vnni, neon,
+                    neon_dotprod); ImportError if it is unknown or above what the CPU has
     HEARTH_THREADS  number of threads, 1 .. 256; default: the cores that this process may use
 """
 

@@ -75,7 +75,7 @@ cdef extern from "kernels.h" nogil:
 
 cdef const kernel_table *K = NULL
 cdef str _why_text = ""
-_ISA_NAMES = ("generic", "avx2", "avx512", "avx512_vnni", "neon")
+_ISA_NAMES = ("generic", "avx2", "avx512", "avx512_vnni", "neon", "neon_dotprod")
 
 
 def _select(name=None):

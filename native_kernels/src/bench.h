@@ -9,6 +9,9 @@ double fma_peak_generic(int64_t rounds, int pairs);
 double fma_peak_avx2(int64_t rounds, int pairs);
 double fma_peak_avx512(int64_t rounds, int pairs);
 double fma_peak_avx512_vnni(int64_t rounds, int pairs);
+#elif defined(__aarch64__)
+double fma_peak_neon(int64_t rounds, int pairs);
+double fma_peak_neon_dotprod(int64_t rounds, int pairs);
 #endif
 double bench_fma_peak(const char *isa, int64_t rounds,
                       int pairs); // by name; 0 if unknown. All threads; returns GFLOP/s

@@ -15,7 +15,7 @@ enum { NK_Q8_BLOCK = 32 }; // values per Q8_0 block: one f16 scale + 32 int8 = 3
 enum { NK_RELU, NK_TANH, NK_SIGMOID, NK_SILU, NK_GELU_TANH, NK_GELU_ERF };
 
 typedef struct {
-    const char *name; // "generic" | "avx2" | "avx512" | "avx512_vnni" | "neon"
+    const char *name; // "generic" | "avx2" | "avx512" | "avx512_vnni" | "neon" | "neon_dotprod"
 
     // ---- matrix products -------------------------------------------------------------------------------------
     // C(M,N) = op(A) op(B) [+ C if accumulate] [+ bias(N)] [+ residual(M,N)].
@@ -109,6 +109,8 @@ typedef struct {
 extern const kernel_table kernels_generic;
 #if defined(__x86_64__) || defined(_M_X64)
 extern const kernel_table kernels_avx2, kernels_avx512, kernels_avx512_vnni;
+#elif defined(__aarch64__)
+extern const kernel_table kernels_neon, kernels_neon_dotprod;
 #endif
 
 // Best table for this CPU, or the one named by `force` (environment HEARTH_ISA). Returns NULL and writes a sentence to

@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { VW = 8 };
+enum { V_REGISTERS = 16 };
 enum { GEMM_MR = 6, GEMM_NV = 2, GEMM_NR = GEMM_NV * VW }; // 12 of the 16 registers hold the tile
 
 typedef __m256 vf;

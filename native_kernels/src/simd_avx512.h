@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { VW = 16 };
+enum { V_REGISTERS = 32 };
 enum { GEMM_MR = 14, GEMM_NV = 2, GEMM_NR = GEMM_NV * VW }; // 28 of the 32 registers hold the tile
 
 typedef __m512 vf;

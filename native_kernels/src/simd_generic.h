@@ -1,5 +1,6 @@
 // The vector operations of the kernels for any CPU: four floats in GCC's portable vector type (SSE2, NEON, ... by the
-// compiler). Knows no kernels. The same names are defined by simd_avx2.h and simd_avx512.h; VW is the number of lanes.
+// compiler). Knows no kernels. The same names are defined by simd_avx2.h and simd_avx512.h; VW is the number of lanes,
+// V_REGISTERS how many vectors the CPU holds.
 //   v_loadn(p, n) reads the first n lanes only (the rest is 0), v_storen(p, v, n) writes the first n lanes only.
 //   v_max(a, b) and v_min(a, b) return b if either is NaN, as the x86 instructions do.
 #pragma once
@@ -9,6 +10,7 @@
 #include <string.h>
 
 enum { VW = 4 };
+enum { V_REGISTERS = 16 };                                 // at least
 enum { GEMM_MR = 4, GEMM_NV = 2, GEMM_NR = GEMM_NV * VW }; // register tile of the matrix product: MR rows x NV vectors
 
 typedef float vf __attribute__((vector_size(16)));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { VW = 4 };
+enum { V_REGISTERS = 32 };
 enum { GEMM_MR = 7, GEMM_NV = 3, GEMM_NR = GEMM_NV * VW }; // 21 registers hold the tile, 3 a row of B, 7 a column of A
 
 typedef float32x4_t vf;

@@ -1,9 +1,52 @@
-"""Fixtures of the kernel tests: every instruction set that this machine has, and comparison with an oracle."""
+"""Fixtures of the kernel tests: every instruction set that this machine has, comparison with an oracle, the test
+programs in C."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import native_kernels as nk
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def build_checks(tmp_path_factory):
+    """build_checks(*definitions) -> folder with kernel_check and pool_check, built by CMake with -D of each of them."""
+    cmake = shutil.which("cmake", path=str(Path(sys.executable).parent)) or shutil.which("cmake")
+    built = {}
+
+    def build(*definitions):
+        if cmake is None:
+            pytest.skip("needs CMake")
+        if definitions not in built:
+            folder = tmp_path_factory.mktemp("checks")
+            configure = [cmake, "-S", str(HERE.parents[1] / "native_kernels"), "-B", str(folder), "-DNK_CHECKS=ON"]
+            steps = [[*configure, *(f"-D{d}" for d in definitions)], [cmake, "--build", str(folder), "-j", "2"]]
+            for step in steps:
+                done = subprocess.run(step, capture_output=True, text=True, timeout=600)
+                if "cannot find -l" in done.stderr + done.stdout and "san" in done.stderr + done.stdout:
+                    pytest.skip("no runtime library for this sanitizer")
+                assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+            built[definitions] = folder
+        return built[definitions]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def kernel_cases(tmp_path_factory):
+    """(path, names): the file of cases for kernel_check and the kernel's name of every case."""
+    spec = importlib.util.spec_from_file_location("kernel_cases", HERE / "kernel_cases.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    path = tmp_path_factory.mktemp("cases") / "cases.bin"
+    return path, module.write(path)
 
 
 @pytest.fixture(params=nk.available_isas())
