@@ -38,14 +38,19 @@ def run(argv: Sequence[str]) -> int:
     from ..memory import keep_large_blocks
     from ..pretrain import cache_folder, prepare, resume
     from ..progress import ProgressListener
-    from ..recipe import load_recipe
+    from ..recipe import load_recipe, read
     from ..settings import TrainingError
 
     if a.which != "latest" and not a.resume:
         raise TrainingError(f"--from {a.which} goes with --resume")
+    keep_large_blocks()
+    raw, path = read(a.recipe)
+    if raw.get("kind") == "ladder":
+        from .ladder import climb
+
+        return climb(raw, path, a)
     recipe = load_recipe(a.recipe, a.minutes, a.steps)
     out = Path(a.out) if a.out else cache_folder() / "runs" / recipe.name
-    keep_large_blocks()
     with ProgressListener() as listener:
         trainer = prepare(recipe, a.corpus or default_corpus(), out, listener)
         if a.resume:

@@ -1,0 +1,51 @@
+"""`hearth pretrain` with a ladder as its recipe: trains every rung, prints one table, draws one picture."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from .common import bar, default_corpus
+
+
+def climb(raw: dict, path: Path, a) -> int:
+    """raw, path: the recipe file; a: the command's arguments."""
+    from rich.console import Console
+
+    from ..interrupt import finish_on_signals
+    from ..ladder.recipe import parse_ladder
+    from ..ladder.report import samples_of, table_of, write_picture
+    from ..ladder.run import LadderRun, rung_folder
+    from ..ladder.text import load_text, tokenizers
+    from ..pretrain import cache_folder
+    from ..progress import ProgressListener
+    from ..settings import TrainingError
+
+    if a.which != "latest":
+        raise TrainingError("--from is for recipes of one model; a ladder goes on with --resume alone")
+    ladder = parse_ladder(raw, path, a.minutes, a.steps)
+    out = Path(a.out) if a.out else cache_folder() / "runs" / ladder.name
+    if (out / "ladder.json").is_file() and not a.resume:  # before the text is read
+        raise TrainingError(f"{out} holds a run already: continue it with --resume or choose another --out")
+    with bar("text") as progress:
+        text = load_text(a.corpus or default_corpus(), a.corpus is not None, out, ladder.text, progress)
+    with bar("tokenizers") as progress:
+        names = tokenizers(text, ladder.text, out, progress)
+    print(f"text: {text.source}", file=sys.stderr)
+    run = LadderRun(ladder, text, names, out, ProgressListener)
+    run.begin(a.resume)
+    with finish_on_signals(run.stop) as caught:
+        results = run.run()
+    if results is None:
+        horizon = f" --minutes {a.minutes:g}" if a.minutes else f" --steps {a.steps}" if a.steps else ""
+        corpus = f" --corpus {a.corpus}" if a.corpus else ""
+        print(f"stopped; go on: hearth pretrain --recipe {a.recipe} --out {out}{horizon}{corpus} --resume")
+        return 128 + caught.signal
+    console = Console(highlight=False)
+    console.print(table_of(results, console.width))
+    console.print(samples_of(results), markup=False)
+    folders = [rung_folder(out, number, rung) for number, rung in enumerate(ladder.rungs, 1)]
+    note = write_picture(results, folders, out / "ladder.png")
+    print(f"\ntable: {out / 'results.json'}")
+    print(note or f"picture: {out / 'ladder.png'}")
+    return 0
