@@ -13,7 +13,8 @@ import numpy as np
 
 from runtime.tensor.optim_ops import product
 
-from .optim import AdamW, AdamWSettings, clip_scale
+from .adam import AdamW
+from .optim import Optimizer, OptimizerSettings, is_embedding
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic: steepest at zero, singular values end between 0.7 and 1.2
 ITERATIONS = 5
@@ -32,43 +33,38 @@ def orthogonalise(matrix: np.ndarray) -> np.ndarray:
 
 
 def inside_blocks(name: str, data: np.ndarray) -> bool:
-    """Whether Muon takes this parameter: matrices but for embeddings and the head."""
-    return data.ndim == 2 and "embed" not in name and "lm_head" not in name
+    """Whether Muon takes this parameter: matrices but for embeddings and the head that gives the scores."""
+    return data.ndim == 2 and not is_embedding(name) and name not in ("lm_head.weight", "head.weight")
 
 
-class Muon:
-    """Muon for matrices inside blocks, AdamW for the rest; the same interface as AdamW.
+class Muon(Optimizer):
+    """Muon for matrices inside blocks, AdamW for the rest.
 
-    ratio: Muon's learning rate divided by AdamW's (the schedule gives the latter). Decoupled weight decay is
-    `settings.weight_decay` for both.
+    settings.muon_ratio: Muon's learning rate divided by AdamW's (the schedule gives the latter). Weight decay is
+    decoupled for both.
     """
 
-    def __init__(self, parameters: Mapping, settings: AdamWSettings, ratio: float = 10.0, momentum: float = 0.95):
-        self.parameters, self.settings, self.ratio, self.momentum = parameters, settings, ratio, momentum
+    def __init__(self, parameters: Mapping, settings: OptimizerSettings, momentum: float = 0.95):
+        super().__init__(parameters, settings)
+        self.momentum = momentum
         self.matrices = {name: p for name, p in parameters.items() if inside_blocks(name, p.data)}
         self.buffers = {name: np.zeros_like(p.data) for name, p in self.matrices.items()}
-        others = {name: p for name, p in parameters.items() if name not in self.matrices}
-        self.rest = AdamW(others, settings)
+        self.rest = AdamW({name: p for name, p in parameters.items() if name not in self.matrices}, settings)
 
-    def step(self, lr: float, step: int) -> float:
-        """Update every parameter in place; step counts from 1. Returns the global gradient norm before clipping.
-
-        Raises FloatingPointError, and changes nothing, if the norm is not finite.
-        """
-        norm, scale = clip_scale(self.parameters, self.settings.clip)
+    def apply(self, lr: float, step: int, scale: float) -> None:
         self.rest.apply(lr, step, scale)
-        rate = lr * self.ratio
+        rate = lr * self.settings.muon_ratio
         for name, p in self.matrices.items():
+            if p.grad is None:
+                continue
             buffer = self.buffers[name]
             gradient = p.grad * np.float32(scale)
             buffer *= np.float32(self.momentum)
             buffer += gradient
             update = orthogonalise(gradient + np.float32(self.momentum) * buffer)  # Nesterov's look ahead
             rows, columns = p.data.shape
-            p.data *= np.float32(1.0 - rate * self.settings.weight_decay)
+            p.data *= np.float32(1.0 - rate * self.decay(name, p.data))
             p.data -= np.float32(rate * max(1.0, rows / columns) ** 0.5) * update
-        return norm
 
     def state(self) -> dict[str, np.ndarray]:
-        """The live moments by name: "m/<parameter>" of every parameter, "v/<parameter>" of AdamW's."""
         return {f"m/{name}": buffer for name, buffer in self.buffers.items()} | self.rest.state()

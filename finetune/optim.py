@@ -1,7 +1,8 @@
-"""AdamW over named parameters (Loshchilov & Hutter 2019), with global-norm clipping folded into its one pass.
+"""What all optimisers share: settings, which parameters decay, clipping by the global norm, the form of a step.
 
-Parameters: dict name -> object with float32 arrays .data and .grad. Matrices decay; norms, biases and embeddings do
-not. Moments are float32, one pair per parameter. Knows no models beyond the names' endings.
+Parameters: dict name -> object with float32 arrays .data and .grad. An optimiser's step(lr, step) changes .data in
+place and returns the gradient norm; state() gives its live arrays by name, for a checkpoint. Knows no models beyond
+the endings of names.
 """
 
 from __future__ import annotations
@@ -12,21 +13,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.tensor.optim_ops import adamw, sum_squares
+from runtime.tensor.optim_ops import sum_squares
 
 
 @dataclass(frozen=True)
-class AdamWSettings:
+class OptimizerSettings:
+    """clip: largest global gradient norm, 0 = no clipping. The rest is what the optimisers' own papers name so."""
+
     beta1: float = 0.9
     beta2: float = 0.95
     eps: float = 1e-8
+    momentum: float = 0.9  # of SGD
+    nesterov: bool = False  # of SGD
+    muon_ratio: float = 10.0
     weight_decay: float = 0.1
-    clip: float = 1.0  # largest global gradient norm; 0 = no clipping
+    clip: float = 1.0
+
+
+def is_embedding(name: str) -> bool:
+    """Look-up tables: tokens, positions, segments."""
+    return "embed" in name
 
 
 def decays(name: str, data: np.ndarray) -> bool:
-    """Weight decay for matrices only: not for vectors (norms, biases) and not for embeddings."""
-    return data.ndim >= 2 and "embed" not in name
+    """The rule of weight decay: matrices only; not vectors (norms, biases), whose size means nothing to pull down, and
+    not embeddings, whose rows a batch mostly does not touch."""
+    return data.ndim >= 2 and not is_embedding(name)
+
+
+def decay_groups(parameters: Mapping) -> dict[str, list[str]]:
+    """Names of the parameters with and without weight decay: {"decay": [...], "no decay": [...]}."""
+    groups: dict[str, list[str]] = {"decay": [], "no decay": []}
+    for name, p in parameters.items():
+        groups["decay" if decays(name, p.data) else "no decay"].append(name)
+    return groups
 
 
 def clip_scale(parameters: Mapping, clip: float) -> tuple[float, float]:
@@ -40,14 +60,14 @@ def clip_scale(parameters: Mapping, clip: float) -> tuple[float, float]:
     return norm, min(1.0, clip / norm) if clip and norm else 1.0
 
 
-class AdamW:
-    def __init__(self, parameters: Mapping, settings: AdamWSettings):
-        self.parameters = parameters
-        self.settings = settings
-        self.moments = {name: (np.zeros_like(p.data), np.zeros_like(p.data)) for name, p in parameters.items()}
+class Optimizer:
+    """One step is clipping, then apply(), which every optimiser writes for itself."""
+
+    def __init__(self, parameters: Mapping, settings: OptimizerSettings):
+        self.parameters, self.settings = parameters, settings
 
     def step(self, lr: float, step: int) -> float:
-        """Update every parameter in place; step counts from 1. Returns the gradient norm before clipping.
+        """Update every parameter that has a gradient, in place; step counts from 1. Returns the norm before clipping.
 
         Raises FloatingPointError, and changes nothing, if the norm is not finite.
         """
@@ -57,14 +77,12 @@ class AdamW:
 
     def apply(self, lr: float, step: int, scale: float) -> None:
         """The update alone, with every gradient multiplied by `scale`."""
-        s = self.settings
-        for name, p in self.parameters.items():
-            if p.grad is None:
-                continue
-            m, v = self.moments[name]
-            decay = s.weight_decay if decays(name, p.data) else 0.0
-            adamw(p.data, p.grad, m, v, lr, s.beta1, s.beta2, s.eps, decay, step, scale)
+        raise NotImplementedError
+
+    def decay(self, name: str, data: np.ndarray) -> float:
+        """Weight decay of one parameter."""
+        return self.settings.weight_decay if decays(name, data) else 0.0
 
     def state(self) -> dict[str, np.ndarray]:
-        """The live moments by name: "m/<parameter>", "v/<parameter>"."""
-        return {f"{kind}/{name}": pair[i] for name, pair in self.moments.items() for i, kind in enumerate("mv")}
+        """The live arrays by name: "m/<parameter>" for momentum or first moment, "v/<parameter>" for the second."""
+        raise NotImplementedError

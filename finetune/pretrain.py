@@ -112,7 +112,7 @@ def validation(model, corpus: Corpus, tokenizer, recipe: Recipe):
     if not texts:
         return None
     order = np.random.default_rng(0).permutation(len(texts))
-    rows = recipe.train.micro_batch or recipe.data.batch
+    rows = -(-recipe.data.batch // recipe.train.accumulate)
     fixed = [
         (ids, targets)
         for ids, targets, _ in windows(

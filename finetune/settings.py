@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 
+from .adam import Adam, AdamW
+from .muon import Muon
+from .optim import Optimizer, OptimizerSettings
 from .schedule import KINDS, Schedule
+from .sgd import SGD
 
-OPTIMIZERS = ("adamw", "muon")
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "muon": Muon}
 PRECISIONS = ("f32", "bf16")
 
 
@@ -16,9 +21,12 @@ class TrainingError(Exception):
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """steps or minutes: the horizon (exactly one). micro_batch: rows per forward pass, 0 = whole batches.
+    """steps or minutes: the horizon (exactly one).
 
-    optimizer: "adamw", or "muon" for the matrices inside blocks with `muon_ratio` times the learning rate.
+    accumulate: gradient accumulation, the number of passes in which the rows of a batch are computed; their gradients
+    add up to that of the whole batch, in a part of its memory.
+    optimizer: "sgd" (with momentum, nesterov), "adam", "adamw", or "muon": the matrices inside blocks learn with
+    `muon_ratio` times the learning rate, the rest by AdamW. weight_decay: of matrices, see optim.decays.
     schedule: "cosine" or "wsd", whose rate falls in the last `decay` share of the steps (see schedule.py).
     precision: "f32", or "bf16" for products of bfloat16 with float32 sums; weights and moments stay float32.
     eval_every, checkpoint_every, sample_every: in steps; 0 = only at the end (samples: never).
@@ -31,13 +39,15 @@ class TrainSettings:
     warmup: int = 100
     schedule: str = "cosine"
     decay: float = 0.4
-    micro_batch: int = 0
+    accumulate: int = 1
     precision: str = "f32"
     beta1: float = 0.9
     beta2: float = 0.95
     weight_decay: float = 0.1
     clip: float = 1.0
     optimizer: str = "adamw"
+    momentum: float = 0.9
+    nesterov: bool = False
     muon_ratio: float = 10.0
     eval_every: int = 250
     checkpoint_every: int = 250
@@ -54,6 +64,13 @@ class TrainSettings:
             if getattr(self, key) not in known:
                 listed = ", ".join(f'"{name}"' for name in known)
                 raise ValueError(f"{key} must be one of {listed}, not {getattr(self, key)!r}")
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, not {self.accumulate}")
+        for key in ("beta1", "beta2", "momentum"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ValueError(f"{key} must be from 0 to below 1, not {getattr(self, key)}")
+        if self.weight_decay < 0 or self.clip < 0:
+            raise ValueError("weight_decay and clip must not be negative")
         if not 0 < self.muon_ratio < 1e4:
             raise ValueError(f"muon_ratio must be positive, not {self.muon_ratio}")
         self.schedule_of(None)
@@ -62,3 +79,8 @@ class TrainSettings:
         """The schedule over `total` steps, of which `measured` are done; a short run warms up in a quarter of it."""
         warmup = self.warmup if total is None else min(self.warmup, max(total // 4, min(measured, total - 1)))
         return Schedule(self.lr, warmup, total, self.min_lr_ratio, self.schedule, self.decay)
+
+    def optimizer_of(self, parameters: Mapping) -> Optimizer:
+        known = {f.name for f in fields(OptimizerSettings)}
+        options = {key: value for key, value in asdict(self).items() if key in known}
+        return OPTIMIZERS[self.optimizer](parameters, OptimizerSettings(**options))

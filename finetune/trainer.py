@@ -1,4 +1,4 @@
-"""The training loop: micro-batches, clipping, schedule, optimiser, evaluation, samples, checkpoints.
+"""The training loop: gradient accumulation, clipping, schedule, optimiser, evaluation, samples, checkpoints.
 
 The model is anything with parameters() -> {name: Tensor}, loss(ids, targets) -> Tensor, zero_grad(); the batches are
 an endless iterator of (ids, targets), int32 (B, T), with state_dict() and load_state_dict(). Knows no corpus, no
@@ -23,8 +23,6 @@ from runtime.files.errors import FormatError
 
 from . import checkpoint
 from .evaluate import TokenScore
-from .muon import Muon
-from .optim import AdamW, AdamWSettings
 from .report import Metrics, write_curve
 from .schedule import Schedule
 from .settings import TrainingError, TrainSettings
@@ -67,15 +65,10 @@ class Trainer:
         self.facts = json.loads(json.dumps(facts or {}))  # as a checkpoint gives them back: lists for tuples
         self.stopping = False
         self.parameters = model.parameters()
-        s = settings
-        moments = AdamWSettings(beta1=s.beta1, beta2=s.beta2, weight_decay=s.weight_decay, clip=s.clip)
-        if s.optimizer == "muon":
-            self.optimizer: AdamW | Muon = Muon(self.parameters, moments, s.muon_ratio)
-        else:
-            self.optimizer = AdamW(self.parameters, moments)
+        self.optimizer = settings.optimizer_of(self.parameters)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self.best_val: float | None = None
-        self.schedule = s.schedule_of(s.steps)
+        self.schedule = settings.schedule_of(settings.steps)
 
     # ---- the loop ------------------------------------------------------------------------------------------------
 
@@ -122,13 +115,13 @@ class Trainer:
         self.stopping = True
 
     def _accumulate(self) -> tuple[float, int]:
-        """Gradients of the mean loss over one batch, in micro-batches. Returns (loss, number of target tokens)."""
+        """Gradients of the mean loss over one batch, in several passes. Returns (loss, number of target tokens)."""
         ids, targets = next(self.batches)
         counted = int((targets >= 0).sum())
         if not counted:
             raise TrainingError(f"step {self.step}: the batch holds no target tokens")
         self.model.zero_grad()
-        rows = self.settings.micro_batch or len(ids)
+        rows = -(-len(ids) // self.settings.accumulate)  # rounded up
         total = 0.0
         for at in range(0, len(ids), rows):
             part = targets[at : at + rows]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from finetune.muon import Muon, inside_blocks, orthogonalise
-from finetune.optim import AdamWSettings
+from finetune.optim import OptimizerSettings
 from runtime.models.decoder import Decoder
 from runtime.models.spec import DecoderSpec
 
@@ -35,7 +35,7 @@ def test_zero_stays_zero_and_scale_does_not_matter():
 
 def test_matrices_of_blocks_take_muon_and_the_rest_adamw():
     decoder = Decoder(DecoderSpec(32, 32, 1, 2, 1, 16, 48, max_context=16, tied=False))
-    muon = Muon(decoder.parameters(), AdamWSettings())
+    muon = Muon(decoder.parameters(), OptimizerSettings())
     assert set(muon.matrices) == {n for n, p in decoder.parameters().items() if "proj" in n}
     assert set(muon.matrices) | set(muon.rest.parameters) == set(decoder.parameters())
     assert not inside_blocks("lm_head.weight", np.zeros((2, 2)))
@@ -45,7 +45,7 @@ def test_matrices_of_blocks_take_muon_and_the_rest_adamw():
 
 def test_not_finite_gradients_change_nothing():
     decoder = Decoder(DecoderSpec(32, 32, 1, 2, 1, 16, 48, max_context=16))
-    muon = Muon(decoder.parameters(), AdamWSettings())
+    muon = Muon(decoder.parameters(), OptimizerSettings())
     before = {name: p.data.copy() for name, p in decoder.parameters().items()}
     decoder.parameters()["model.norm.weight"].grad[0] = np.nan
     with pytest.raises(FloatingPointError):

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.optim import AdamW, AdamWSettings, decays
+from finetune.adam import AdamW
+from finetune.optim import OptimizerSettings, decays
 from finetune.schedule import Schedule
 from runtime.models.decoder import Decoder
 
@@ -28,7 +29,7 @@ def test_losses_and_gradient_norms_follow_torch_with_llama_from_transformers():
         for flag, decay in ((True, 0.1), (False, 0.0))
     ]
     peer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), eps=1e-8)
-    mine, schedule, batches = AdamW(parameters, AdamWSettings()), Schedule(3e-3, 5, 30), CountingBatches()
+    mine, schedule, batches = AdamW(parameters, OptimizerSettings()), Schedule(3e-3, 5, 30), CountingBatches()
     for step in range(1, 31):
         ids, targets = next(batches)
         ours.zero_grad()

@@ -34,7 +34,7 @@ class CountingBatches:
 
 
 def trainer(out, steps=None, minutes=None, batches=None, model=None, **options):
-    settings = {"lr": 1e-2, "warmup": 5, "micro_batch": 2, "eval_every": 0, "checkpoint_every": 4, "sample_every": 0}
+    settings = {"lr": 1e-2, "warmup": 5, "accumulate": 2, "eval_every": 0, "checkpoint_every": 4, "sample_every": 0}
     names = ("evaluate", "sample", "listener", "facts")
     extra = {name: options.pop(name) for name in names if name in options}
     settings = TrainSettings(steps=steps, minutes=minutes, **(settings | options))

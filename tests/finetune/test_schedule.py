@@ -1,7 +1,6 @@
-"""Learning-rate schedule, AdamW, checkpoints' odd values, metrics, intervals."""
+"""Learning-rate schedule, checkpoints' odd values, metrics, intervals."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from finetune import checkpoint
 from finetune.evaluate import Evaluation, logit_scorer, proportion, ratio, score_batches, wilson
 from finetune.memory import keep_large_blocks
-from finetune.optim import AdamW, AdamWSettings, decays
 from finetune.report import Metrics, read_metrics, write_curve
 from finetune.schedule import Schedule
 
@@ -32,47 +30,6 @@ def test_before_the_horizon_is_known_the_rate_does_not_depend_on_it():
 def test_impossible_schedules_are_refused(bad):
     with pytest.raises(ValueError):
         Schedule(**{"peak": 1.0, "warmup": 1, "total": 10, **bad})
-
-
-def parameter(shape, seed):
-    rng = np.random.default_rng(seed)
-    data, grad = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
-    return SimpleNamespace(data=data, grad=grad)
-
-
-def test_adamw_follows_its_definition_with_clipping_and_decay_groups():
-    names = {"model.embed_tokens.weight": (5, 4), "a.q_proj.weight": (3, 4), "norm.weight": (4,)}
-    params = {name: parameter(shape, i) for i, (name, shape) in enumerate(names.items())}
-    expected = {
-        n: (p.data.astype(np.float64), np.zeros(p.data.shape), np.zeros(p.data.shape)) for n, p in params.items()
-    }
-    optimizer = AdamW(params, AdamWSettings(clip=0.5))
-    for step in range(1, 4):
-        norm = math.sqrt(sum((p.grad.astype(np.float64) ** 2).sum() for p in params.values()))
-        assert optimizer.step(0.01, step) == pytest.approx(norm, rel=1e-6)
-        for name, p in params.items():
-            x, m, v = expected[name]
-            g = p.grad * (0.5 / norm)
-            m[...] = 0.9 * m + 0.1 * g
-            v[...] = 0.95 * v + 0.05 * g * g
-            decay = 0.1 if name == "a.q_proj.weight" else 0.0
-            x -= 0.01 * (m / (1 - 0.9**step) / (np.sqrt(v / (1 - 0.95**step)) + 1e-8) + decay * x)
-            np.testing.assert_allclose(p.data, x, atol=2e-6, err_msg=name)
-
-
-def test_a_gradient_that_is_not_finite_changes_nothing():
-    params = {"w": parameter((3, 3), 0)}
-    before = params["w"].data.copy()
-    params["w"].grad[1, 1] = np.inf
-    with pytest.raises(FloatingPointError):
-        AdamW(params, AdamWSettings()).step(0.1, 1)
-    np.testing.assert_array_equal(params["w"].data, before)
-
-
-def test_decay_groups():
-    assert decays("model.layers.0.mlp.up_proj.weight", np.zeros((2, 2)))
-    assert not decays("model.embed_tokens.weight", np.zeros((2, 2)))
-    assert not decays("model.norm.weight", np.zeros(2))
 
 
 def test_checkpoint_state_keeps_large_integers_exactly(tmp_path):
