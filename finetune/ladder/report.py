@@ -82,8 +82,9 @@ def write_picture(results: dict, folders: list[Path], png: Path) -> str | None:
             left.plot(seconds, bits, "o-", color=colour, markersize=3, label=row["name"])
     counts = results["floors"][-1]
     left.axhline(counts["bits_per_byte"], color="#aaaaaa", linestyle="--", linewidth=1, label=counts["name"])
-    left.set(xlabel="seconds of training", ylabel="bits per byte on held-out text", ylim=(0, None), xlim=(0, None))
-    left.grid(alpha=0.25)
+    left.set(xlabel="seconds of training", ylabel="bits per byte on held-out text", xscale="log")
+    left.xaxis.set_major_formatter("{x:g}")
+    left.grid(alpha=0.25, which="both")
     left.legend()
     names = [floor["name"] for floor in results["floors"]] + [row["name"] for row in results["rungs"]]
     bits = [row["bits_per_byte"] for row in (*results["floors"], *results["rungs"])]
