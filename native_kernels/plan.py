@@ -16,6 +16,7 @@ PLAN_FIELDS = (
     "kind rows_kind a b c out n k kv_heads a_offset a_stride c_offset c_stride out_offset out_stride max_rows".split()
 )
 EMBED, RMSNORM, GEMM_F32, GEMM_Q8, ROPE, KV_STORE, ATTENTION, SWIGLU = range(8)
+KIND_NAMES = ("embed", "rmsnorm", "gemm_f32", "gemm_q8", "rope", "kv_store", "attention", "swiglu")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,14 @@ class PlanBuilder:
 
     def swiglu(self, gate_up: View, out: View) -> None:
         self._op(kind=SWIGLU, n=out.width, **_a(gate_up), **_out(out))
+
+    def operations(self) -> list[tuple[str, int]]:
+        """(kind, bytes of the matrix that it reads: 0 for all but products) of each operation, in order."""
+        kind, weight = PLAN_FIELDS.index("kind"), PLAN_FIELDS.index("b")
+        products = (GEMM_F32, GEMM_Q8)
+        return [
+            (KIND_NAMES[op[kind]], self.buffers[op[weight]].nbytes if op[kind] in products else 0) for op in self._ops
+        ]
 
     def build(self) -> Plan:
         """The checked native plan; ValueError names an operation that does not fit its buffers."""

@@ -5,12 +5,15 @@ The context, the prompt and the rules are those of the language server (`runtime
 
 import argparse
 import json
+import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lsp_server.commands.options import add_model_options, busy, load_engine, make_parser, positive, printable
 from runtime.code.caret import Caret
 from runtime.code.complete import Completion, complete
+from runtime.code.inside import Inside, look_inside
 from runtime.code.lines import body, split_lines
 from runtime.code.postprocess import Offer
 from runtime.code.source import read_source
@@ -18,6 +21,7 @@ from runtime.code.source import read_source
 SAMPLE_CARET = (35, 38)  # line and column in the bundled sample; what stands right of it on the line is left out
 SHOWN = 6  # lines around the caret
 WIDTH = 160  # characters of a line that are shown
+PROMPT_SHOWN = 48  # characters of both ends of each part of a prompt that `--inside` shows
 
 _LANGUAGES = {".py": "python", ".pyi": "python", ".js": "javascript", ".ts": "typescript", ".c": "c", ".h": "c"}
 _LANGUAGES |= {".cpp": "cpp", ".java": "java", ".go": "go", ".rs": "rust"}
@@ -34,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--column", type=positive, metavar="N", help="column of the caret (default: the end of the line)")
     p.add_argument("--max-tokens", type=positive, default=64, metavar="N", help="most tokens to generate (default 64)")
     p.add_argument("--multiline", action="store_true", help="offer up to the end of the block, not only one line")
+    p.add_argument("--inside", action="store_true", help="also what the model read and wrote, and what each rule did")
     p.add_argument("--json", action="store_true", help="print one JSON object")
     add_model_options(p)
     return p
@@ -48,10 +53,15 @@ def main(argv: list[str]) -> int:
             done = complete(model, engine, caret, options.max_tokens)
     finally:
         engine.close()
+    inside = look_inside(model, caret, done, options.max_tokens) if options.inside else None
     if options.json:
-        print(json.dumps(as_json(done, caret, model.name, load_ms, note)))
+        extra = {"inside": asdict(inside)} if inside else {}
+        print(json.dumps({**as_json(done, caret, model.name, load_ms, note), **extra}))
     else:
         show(done, caret, path, model.name, load_ms, note)
+        if inside:
+            print()
+            show_inside(inside)
     return 0
 
 
@@ -150,6 +160,24 @@ def show(done: Completion, caret: Caret, path: str, model: str, load_ms: float, 
     if not offer:
         console.print(Text(f"no completion: {done.result.reason}", style="yellow"))
     console.print(Text(figures(done, model, load_ms), style="dim"))
+
+
+def show_inside(inside: Inside) -> None:
+    """Prompt, healing, raw answer and rules; the middle of each part of the prompt is left out."""
+
+    def quoted(text: str) -> str:
+        return "«" + printable(text).replace("\n", "⏎") + "»"
+
+    parts = [part for part in re.split(r"(?=<\|?fim)", inside.prompt) if part]
+    for number, part in enumerate(parts):
+        if len(part) > 2 * PROMPT_SHOWN:
+            part = part[:PROMPT_SHOWN] + " … " + part[-PROMPT_SHOWN:]
+        print(f"{'' if number else 'the model read':16}{quoted(part)}")
+    if inside.healed:
+        print(f"{'healed':16}{quoted(inside.healed)} left of the caret was taken back: it may begin a longer token")
+    print(f"{'it wrote':16}{quoted(inside.raw)}")
+    for rule, after in inside.rules:
+        print(f"{'rule':16}{rule}: {quoted(after)}")
 
 
 def figures(done: Completion, model: str, load_ms: float) -> str:

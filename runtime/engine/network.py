@@ -105,6 +105,10 @@ class Network:
 
     # ---- run ---------------------------------------------------------------------------------------------------
 
+    def operations(self) -> list[tuple[str, int]]:
+        """The plan, for people: (kind, bytes of the matrix that it reads) of each operation of a step, in order."""
+        return self._builder.operations()
+
     @property
     def cache_bytes(self) -> int:
         """Bytes of one cache."""

@@ -96,6 +96,11 @@ class Healer:
     def active(self) -> bool:
         return bool(self._rest)
 
+    @property
+    def rest(self) -> bytes:
+        """Text left of the caret that is still to be generated again."""
+        return self._rest
+
     def allowed(self) -> np.ndarray | None:
         """Ids allowed next, or None when everything is (healing is over, or the vocabulary cannot spell the rest)."""
         if not self._rest:

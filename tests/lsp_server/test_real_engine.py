@@ -100,6 +100,22 @@ def test_try_as_json(tmp_path, tiny_model):
     assert all(value > 0 for value in shown["timing"].values())
 
 
+def test_try_shows_what_happened_inside(tmp_path, tiny_model):
+    file = tmp_path / "a.py"
+    text = "def add(a, b):\n    return a\n\n\ndef sub(a, b):\n    return a - b\n"
+    file.write_text(text, encoding="utf-8")
+    arguments = [str(file), "--line", "2", "--column", "13", "--model", str(tiny_model), "--inside"]
+    shown = completed(*arguments)
+    inside = shown["inside"]
+    before, after = text[: text.index("\n\n\n")], text[text.index("\n\n\n") :]
+    assert inside["prompt"] + inside["healed"] == f"<|fim_prefix|><|fim_suffix|>{after}<|fim_middle|>{before}"
+    last = inside["rules"][-1][1] if inside["rules"] else inside["raw"]
+    assert last == shown["text"] or shown["reason"]
+    done = hearth("try", *arguments)
+    assert done.returncode == 0 and "the model read" in done.stdout and "it wrote" in done.stdout, done.stderr
+    assert "inside" not in completed(*arguments[:-1])
+
+
 def test_try_on_a_terminal_shows_the_file_and_the_figures(tmp_path, tiny_model):
     file = tmp_path / "a.py"
     file.write_text("def add(a, b):\n    return \n\nprint(1)\n", encoding="utf-8")

@@ -33,6 +33,16 @@ class Silence:
 
 def apply(raw: str, caret: Caret) -> Offer | Silence:
     """All rules in order. The offer's text is never empty and never only white space."""
+    return traced(raw, caret)[0]
+
+
+def traced(raw: str, caret: Caret) -> tuple[Offer | Silence, list[tuple[str, str]]]:
+    """As `apply`; and (rule, the text after it) for each rule that changed something, in order."""
+    changes: list[tuple[str, str]] = []
+    return _run(raw, caret, changes), changes
+
+
+def _run(raw: str, caret: Caret, changes: list[tuple[str, str]]) -> Offer | Silence:
     if not raw.strip():
         return Silence("the model had nothing to add")
     whole_line = "\n" in cut_junk(raw).lstrip("\n")
@@ -47,11 +57,17 @@ def apply(raw: str, caret: Caret) -> Offer | Silence:
     )
     text = raw
     for name, rule in steps:
-        text = rule(text)
+        before, text = text, rule(text)
+        if text != before:
+            changes.append((name, text))
         if not text.strip():
             return Silence(f"nothing left after the rule “{name}”")
-    text, replace = balance(text, caret)
-    text = _strip_line_ends(text, caret, replace)
+    before, (text, replace) = text, balance(text, caret)
+    if text != before or replace:
+        changes.append(("brackets", text))
+    before, text = text, _strip_line_ends(text, caret, replace)
+    if text != before:
+        changes.append(("line ends", text))
     if not text.strip():
         return Silence("nothing left after the rule “brackets”")
     if reason := repeats_neighbour(text, caret):

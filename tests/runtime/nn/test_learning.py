@@ -3,6 +3,7 @@
 import numpy as np
 
 from runtime import tensor as t
+from runtime.nn import __main__ as xor
 from runtime.nn.attention import Attention
 from runtime.nn.block import TransformerBlock
 from runtime.nn.feed_forward import FeedForward, GatedFeedForward
@@ -41,27 +42,15 @@ class Classifier(Module):
 
 
 def test_xor_by_squared_error():
-    rng = np.random.default_rng(1)
-    x, y = Tensor([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0], [1], [1], [0]])
-
-    class Xor(Module):
-        def __init__(self):
-            self.hidden, self.out = Dense(2, 4, rng), Dense(4, 1, rng)
-
-        def __call__(self, x):
-            return self.out(self.hidden(x).tanh()).sigmoid()
-
-    network = Xor()
-    losses = train(network, lambda step: t.mse_loss(network(x), y), 400, 0.05)
+    network = xor.Xor(np.random.default_rng(1))
+    losses = xor.learn(network, 400)
     assert losses[0] > 0.2 and losses[-1] < 0.01
-    np.testing.assert_array_equal(network(x).data > 0.5, y > 0)
+    np.testing.assert_array_equal(network(xor.CORNERS).data > 0.5, xor.XOR > 0)
 
 
 def test_one_dense_layer_cannot_learn_xor():
     """The counterpart that makes the test above mean something: without a hidden layer the error stays at guessing."""
-    x, y = Tensor([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0], [1], [1], [0]])
-    network = Dense(2, 1, np.random.default_rng(1))
-    assert train(network, lambda step: t.mse_loss(network(x).sigmoid(), y), 400, 0.05)[-1] > 0.24
+    assert xor.learn(xor.Xor(np.random.default_rng(1), hidden=0), 400)[-1] > 0.24
 
 
 def spirals(n, rng):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from runtime.code.caret import Caret
 from runtime.code.lines import body, split_lines
-from runtime.code.postprocess import Offer, Silence, apply
+from runtime.code.postprocess import Offer, Silence, apply, traced
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,13 @@ def test_the_line_after_accepting(place, raw, line):
     offer = apply(raw, caret)
     assert isinstance(offer, Offer), offer
     assert caret.line_prefix + offer.text + caret.line_suffix[offer.replace :] == line
+
+
+def test_the_rules_that_changed_something_are_told_in_order():
+    offer, changes = traced("a, b) -> int:\n    return<|endoftext|>", at("def f(¦) -> int:\n"))
+    assert [name for name, _ in changes] == ["special tokens", "single line", "suffix overlap"]
+    assert offer == Offer("a, b") and changes[-1][1] == "a, b"
+    assert traced("item", at("for ¦ in items:\n")) == (Offer("item"), [])
 
 
 @pytest.mark.parametrize(
