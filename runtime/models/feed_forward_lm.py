@@ -19,7 +19,7 @@ from runtime.tensor import Tensor, cross_entropy, reshape, tanh
 
 
 class FeedForwardLM(Module):
-    """Parameters: embed_tokens.weight (V, m), inner.weight (h, n*m) and bias (h,), head.weight (V, h) and bias
+    """Parameters: embed_tokens.weight (V, m), tanh_layer.weight (h, n*m) and bias (h,), head.weight (V, h) and bias
     (V,). `start` is the id that stands before a row's first token.
     """
 
@@ -31,7 +31,7 @@ class FeedForwardLM(Module):
         rng = np.random.default_rng(seed)
         self.vocab_size, self.window, self.start = vocab_size, window, start
         self.embed_tokens = Embedding(vocab_size, width, rng, normal(0.5))
-        self.inner = Dense(window * width, hidden, rng)
+        self.tanh_layer = Dense(window * width, hidden, rng)
         self.head = Dense(hidden, vocab_size, rng)
 
     def hidden(self, ids: np.ndarray) -> Tensor:
@@ -41,7 +41,7 @@ class FeedForwardLM(Module):
         row = np.concatenate([before, ids], axis=1)  # (B, n - 1 + T)
         windows = np.lib.stride_tricks.sliding_window_view(row, self.window, axis=1)  # (B, T, n), the last is ids[b, t]
         x = reshape(self.embed_tokens(windows), (B * T, -1))  # (B*T, n*m)
-        return tanh(self.inner(x))
+        return tanh(self.tanh_layer(x))
 
     def logits(self, ids: np.ndarray) -> Tensor:
         """Scores (B, T, V) of what follows each of the int32 ids (B, T)."""

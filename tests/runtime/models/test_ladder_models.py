@@ -336,7 +336,7 @@ def test_feed_forward_gradients_equal_torch():
     targets[2, :4] = -1
     row = torch.nn.functional.pad(torch.from_numpy(ids).long(), (3, 0), value=2)
     x = leaves["embed_tokens.weight"][row.unfold(1, 4, 1)].reshape(33, 24)
-    h = torch.tanh(x @ leaves["inner.weight"].T + leaves["inner.bias"])
+    h = torch.tanh(x @ leaves["tanh_layer.weight"].T + leaves["tanh_layer.bias"])
     scores = h @ leaves["head.weight"].T + leaves["head.bias"]
     close(model.logits(ids).data.reshape(33, 29), scores, "logits")
     wanted = torch_loss(torch, scores, targets)
