@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from .common import bar, default_corpus
@@ -27,11 +28,12 @@ def climb(raw: dict, path: Path, a) -> int:
     out = Path(a.out) if a.out else cache_folder() / "runs" / ladder.name
     if (out / "ladder.json").is_file() and not a.resume:  # before the text is read
         raise TrainingError(f"{out} holds a run already: continue it with --resume or choose another --out")
+    say = partial(print, file=sys.stderr)
     with bar("text") as progress:
-        text = load_text(a.corpus or default_corpus(), a.corpus is not None, out, ladder.text, progress)
+        text = load_text(a.corpus or default_corpus(), a.corpus is not None, out, ladder.text, progress, say)
     with bar("tokenizers") as progress:
         names = tokenizers(text, ladder.text, out, progress)
-    print(f"text: {text.source}", file=sys.stderr)
+    say(f"text: {text.source}")
     run = LadderRun(ladder, text, names, out, ProgressListener)
     run.begin(a.resume)
     with finish_on_signals(run.stop) as caught:

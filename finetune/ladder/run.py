@@ -21,7 +21,7 @@ from runtime.files.reader import read_json
 
 from .. import checkpoint
 from ..settings import TrainingError
-from ..trainer import Listener, Trainer
+from ..trainer import Trainer
 from .recipe import Ladder, Rung
 from .rungs import KINDS, RungRun
 from .text import LadderText, floors
@@ -109,7 +109,7 @@ class LadderRun:
             parts = RungRun(rung, tokenizer, self.text.train, self.text.val, self.ladder.seed)
             facts = {"text": self.text.sha256, "tokenizer": tokenizer.sha256, "sizes": rung.sizes}
             trainer = Trainer(
-                parts.model, parts.batches, rung.train, folder, parts.evaluate, listener=_Quiet(listener), facts=facts
+                parts.model, parts.batches, rung.train, folder, parts.evaluate, listener=listener, facts=facts
             )
             if checkpoint.latest(trainer.checkpoints):
                 trainer.resume()
@@ -118,7 +118,7 @@ class LadderRun:
                 return None
             score = trainer.run()
             self._trainer = None
-            if trainer.step < trainer.schedule.total:
+            if self.stopping and trainer.step < trainer.schedule.total:
                 return None
             score = score or parts.evaluate()
             sample = parts.sample()
@@ -139,10 +139,3 @@ class LadderRun:
             "scored_bytes": score.bytes,
             "sample": sample,
         }
-
-
-class _Quiet(Listener):
-    """Passes on what moves the bar and the scores, not each note about a curve."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.started, self.stepped, self.evaluated = listener.started, listener.stepped, listener.evaluated

@@ -45,12 +45,17 @@ class LadderText:
 
 
 def load_text(
-    corpus: str | os.PathLike, needed: bool, out: Path, settings: TextSettings, progress: Callable | None = None
+    corpus: str | os.PathLike,
+    needed: bool,
+    out: Path,
+    settings: TextSettings,
+    progress: Callable | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> LadderText:
     """Text of the corpus folder. If there is none there and it is not `needed`, a corpus is built in out/text.
 
-    progress(done, total, what). Raises FileNotFoundError for a needed corpus that was never built, TrainingError for
-    one without training or validation files.
+    progress(done, total, what); note(text) is told before one is built. Raises FileNotFoundError for a needed corpus
+    that was never built, TrainingError for one without training or validation files.
     """
     folder = Path(corpus)
     source = f"the corpus in {folder}"
@@ -59,6 +64,8 @@ def load_text(
         library = running_stdlib()
         source = f"the standard library of {library.name}"
         if not (folder / "summary.json").is_file():
+            if note:
+                note(f"no corpus in {corpus}: building a small one from {source}")
             build_corpus(folder, include_tests=False, split=(0.9, 0.05, 0.05), progress=progress, origins=[library])
     found = load_corpus(folder)
     sides = []

@@ -186,8 +186,9 @@ def test_without_a_corpus_one_is_built_from_the_standard_library(recipe, tmp_pat
         (library.root / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr("finetune.ladder.text.running_stdlib", lambda: library)
     settings = parse_ladder(tomllib.loads(recipe.read_text()), recipe).text
-    seen = []
-    text = load_text(tmp_path / "none", False, tmp_path, settings, lambda *what: seen.append(what))
+    seen, said = [], []
+    text = load_text(tmp_path / "none", False, tmp_path, settings, lambda *what: seen.append(what), said.append)
+    assert len(said) == 1 and "building a small one" in said[0]
     assert seen and "library-1" in text.source and (tmp_path / "text" / "summary.json").is_file()
     assert not set(text.train) & set(text.val)
     again = load_text(tmp_path / "none", False, tmp_path, settings)
