@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from runtime.files.atomic import atomic_write
 
@@ -23,7 +24,7 @@ def table_of(results: dict, width: int = 100) -> Table:
         table.add_column(name, justify="left" if name == "rung" else "right", no_wrap=True)
     wide = width >= 110
     if wide:
-        table.add_column("it writes", no_wrap=True, overflow="ellipsis")
+        table.add_column("it writes", no_wrap=True)
     for floor in results["floors"]:
         table.add_row(floor["name"], "", "", "", f"{floor['bits_per_byte']:.3f}", "", style="dim")
     for row in results["rungs"]:
@@ -36,16 +37,18 @@ def table_of(results: dict, width: int = 100) -> Table:
             bits if row["comparable"] else f"({bits})",
             f"{row['seconds']:.0f}",
         ]
-        table.add_row(*cells, *([_one_line(row["sample"])] if wide else []))
+        table.add_row(*cells, *([_one_line(row["sample"], width - 82)] if wide else []))
     if not all(row["comparable"] for row in results["rungs"]):
         table.caption = "(in brackets: per byte of masked tokens, seen from both sides; not comparable)"
     return table
 
 
-def _one_line(text: str) -> str:
-    """The first two lines with letters, for a cell of markup."""
-    lines = [line.strip() for line in text.splitlines() if any(c.isalnum() for c in line)]
-    return " ⏎ ".join(lines[:2]).replace("[", r"\[")
+def _one_line(text: str, width: int) -> Text:
+    """The first two lines with letters, their blanks narrowed, in at most `width` columns."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if any(c.isalnum() for c in line)]
+    shown = Text(" ⏎ ".join(lines[:2]))
+    shown.truncate(width, overflow="ellipsis")
+    return shown
 
 
 def samples_of(results: dict) -> str:
