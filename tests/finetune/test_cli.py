@@ -6,8 +6,7 @@ import shutil
 import pytest
 
 from finetune.cli import commands, main
-from finetune.commands.evaluation import texts_of
-from finetune.data.corpus import choose_split
+from finetune.data.clusters import choose_split, cluster_id
 from finetune.recipe import RecipeError, load_recipe, names
 
 RECIPE = """
@@ -55,7 +54,7 @@ def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("cli")
     (root / "src").mkdir()
     stems = [f"part{n}" for n in range(400)]
-    held_out = [stem for stem in stems if choose_split(f"{stem}.py", (0.96, 0.02, 0.02)) == "val"][:3]
+    held_out = [stem for stem in stems if choose_split(cluster_id(f"src/{stem}.py"), (0.90, 0.05, 0.05)) == "val"][:3]
     for n, name in enumerate(held_out + stems[:30]):
         letter = chr(97 + n % 26)
         different = [f"NAME_{name}_{k} = '{letter * (k % 5 + 1)}'  # {name} {k}" for k in range(40)]
@@ -119,8 +118,11 @@ def test_export_gives_a_folder_that_loads_and_a_card(place, capsys):
     assert config["model_type"] == "llama" and config["vocab_size"] == 320
     card = (out / "README.md").read_text()
     assert "bits per byte" in card and "Known weaknesses" in card and "MIT" in card and "40 steps" in card
-    assert (
-        card.count("| line exact match, mid line |") == 2 and "never seen (part1)" in card and "n-gram + cache" in card
+    assert card.count("| line exact match, inside a line |") == 2 and "never seen (part1)" in card
+    assert card.count("Against n-gram + cache: ") == 2 and card.count("### Probes") == 1
+    assert f"model.safetensors {(out / 'model.safetensors').stat().st_size / 1e6:.2f} MB" in card
+    assert "### Distinct n-grams" in card and config["hearth"]["corpus"] in json.dumps(
+        json.loads((place / "run" / "run.json").read_text())
     )
     import runtime
 
@@ -137,36 +139,21 @@ def test_export_gives_a_folder_that_loads_and_a_card(place, capsys):
     assert set(found["results"]["line_exact_match"]) == {"line_start", "mid_line", "trigger"}
     assert 0 <= found["results"]["top1"]["low"] <= found["results"]["top1"]["value"]
     assert all(r["n"] == 6 and 0 <= r["low"] <= r["high"] <= 1 for r in found["results"]["line_exact_match"].values())
-    assert 0 <= found["results"]["edit_similarity"]["value"] <= 1 and "opponent" not in found
+    assert 0 <= found["results"]["edit_similarity"]["value"] <= 1 and "opponents" not in found
+    assert found["results"]["pass_at_1"] == {"value": None, "n": 0, "low": None, "high": None}
     against = [str(out), *on, "--opponent", "ngram", "--corpus", str(place / "corpus")]
     assert commands["eval"]([*against, "--json"]) == 0
     both = json.loads(capsys.readouterr().out)
     assert both["results"] == found["results"]  # the same carets, and nothing left to chance
-    theirs, paired = both["opponent"]["results"]["bits_per_byte"], both["paired"]["bits_per_byte"]
+    (opponent,) = both["opponents"]
+    theirs, paired = opponent["results"]["bits_per_byte"], opponent["paired"]["bits_per_byte"]
     assert paired["value"] == pytest.approx(bits["value"] - theirs["value"]) and theirs["n"] == bits["n"]
-    mid = both["paired"]["line_exact_match"]["mid_line"]
-    ours, other = (
-        side["line_exact_match"]["mid_line"]["value"] for side in (both["results"], both["opponent"]["results"])
-    )
+    mid = opponent["paired"]["line_exact_match"]["mid_line"]
+    ours, other = (side["results"]["line_exact_match"]["mid_line"]["value"] for side in (both, opponent))
     assert mid["better"] - mid["worse"] == round(6 * (ours - other))
     assert commands["eval"](against) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert "n-gram + cache" in lines[0] and len(lines) == 8 and lines[-1].startswith("edit similarity")
-
-
-def test_texts_are_sections_of_all_files_before_a_second_one_of_any(tmp_path, capsys):
-    for name in "abc":
-        (tmp_path / f"{name}.py").write_text("".join(f"\n{name}_{n} = {name}({n})\n" for n in range(400)))
-    (tmp_path / "empty.py").write_text("\n\n")
-    (tmp_path / "table.py").write_text("TABLE = [\n" + "    0x12, 0x13, 0x14,\n" * 300 + "]\n")
-    found = texts_of([str(tmp_path)], None, 8000)
-    assert capsys.readouterr().err == "left out: 1 of 5 files (1 literal table)\n"
-    assert found == texts_of([str(tmp_path)], None, 8000) and sum(map(len, found)) == 8000
-    names = [text.strip()[0] for text in found]
-    assert sorted(names[:3]) == ["a", "b", "c"] and len(found) > 3 and len(set(found)) == len(found)
-    assert any(not text.strip().startswith(("a_0 ", "b_0 ", "c_0 ")) for text in found)
-    assert len(texts_of([str(tmp_path / "a.py"), str(tmp_path / "b.py")], None, 10**6)) == 8
-    assert "0x12" in texts_of([str(tmp_path / "table.py")], None, 4000)[0]  # a file that was named is taken
+    shown = capsys.readouterr().out
+    assert "against n-gram + cache" in shown and shown.count("edit similarity") == 2 and "verdict" in shown
 
 
 @pytest.mark.peer
@@ -197,6 +184,7 @@ def error_of(capsys, command, argv):
 def test_errors_are_one_clear_line(place, tmp_path, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
+    (tmp_path / "a.py").write_text(module(1))
     assert "empty" in error_of(capsys, "corpus", ["build", "--from", str(empty), "--out", str(tmp_path / "c")])
     assert "not a folder" in error_of(capsys, "corpus", ["build", "--from", str(tmp_path / "none")])
     assert "no recipe 'fisrt'" in error_of(capsys, "pretrain", ["--recipe", "fisrt"])
@@ -205,8 +193,10 @@ def test_errors_are_one_clear_line(place, tmp_path, capsys):
     assert "--resume" in error_of(capsys, "pretrain", pretrain(place, "run"))
     assert "nothing to resume" in error_of(capsys, "pretrain", pretrain(place, "new", "--resume"))
     assert "no checkpoint" in error_of(capsys, "export", ["--run", str(tmp_path), "--out", str(tmp_path / "o")])
-    assert "neither a split" in error_of(capsys, "eval", ["default", "--on", "nowhere"])
+    assert "neither train" in error_of(capsys, "eval", ["default", "--on", "nowhere"])
     assert "--seed" in error_of(capsys, "eval", ["default", "--on", "val", "--seed", "-1"])
+    assert "'nix'" in error_of(capsys, "eval", ["default", "--on", str(tmp_path / "a.py"), "--opponent", "nix"])
+    assert "twice" in error_of(capsys, "eval", ["default", "--on", str(tmp_path / "a.py"), "--opponent", "nix", "nix"])
     assert "--no-eval" in error_of(capsys, "export", ["--out", str(tmp_path / "o"), "--no-eval", "--unseen", "x"])
     missing = ["--run", str(place / "run"), "--out", str(tmp_path / "o"), "--unseen", str(tmp_path / "nix")]
     assert "nix" in error_of(capsys, "export", missing) and not (tmp_path / "o").exists()
