@@ -12,7 +12,7 @@ from importlib import import_module
 
 from .commands.common import command
 
-NAMES = ("corpus", "pretrain", "eval", "export")
+NAMES = ("corpus", "pretrain", "tune", "eval", "export")
 
 
 def _lazy(name: str) -> Callable[[Sequence[str] | None], int]:

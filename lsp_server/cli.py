@@ -11,6 +11,7 @@ COMMANDS = {
     "try": ("try_file", "complete at a place in a file, in the terminal"),
     "lsp": ("lsp", "the language server on standard input and output"),
     "chat": ("chat", "ask the model, in the terminal"),
+    "explain": ("explain", "explain a Python error: a traceback, or a file that does not compile"),
     "models": ("models", "list the installed models"),
     "doctor": ("doctor", "what this machine offers and what is found on it"),
     "vscode": ("vscode", "install the extension into the editor found"),
@@ -18,6 +19,7 @@ COMMANDS = {
 TUNING = {
     "corpus": "build a corpus of source files",
     "pretrain": "train a model from random weights",
+    "tune": "teach a model your repository, with proof",
     "eval": "measure a model on code that it never saw",
     "export": "write a trained model as a folder to load",
 }
