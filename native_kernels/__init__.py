@@ -9,8 +9,18 @@ Environment, read once at import:
 """
 
 import os
+from pathlib import Path
 
-from . import _native
+try:
+    from . import _native
+except ImportError as error:
+    folder = Path(__file__).parent
+    if any(file.suffix in (".so", ".pyd") for file in folder.glob("_native*")):
+        raise  # it is there and cannot be loaded: the message says why
+    raise ImportError(
+        f"{folder} holds sources that were not compiled; `pip install .` compiles them, and `python -P` takes what was "
+        "installed instead of the folder that one stands in"
+    ) from error
 from ._native import *  # noqa: F403
 from ._native import _select
 

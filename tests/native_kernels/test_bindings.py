@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,14 @@ def start_python(code, **environment):
     return subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
     )
+
+
+def test_sources_that_were_not_compiled_are_said_to_be_so(tmp_path):
+    folder = tmp_path / "native_kernels"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(Path(nk.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    done = start_python("import native_kernels", PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1")
+    assert done.returncode == 1 and "were not compiled; `pip install .` compiles them" in done.stderr, done.stderr
 
 
 def test_the_best_instruction_set_is_chosen_and_explained():
