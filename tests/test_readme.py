@@ -3,6 +3,7 @@ the files they speak of. Commands run as their line says, in an empty home folde
 change the machine, are shortened by one table.
 """
 
+import email
 import json
 import os
 import re
@@ -24,7 +25,6 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = README[: README.index("## The tree")]
 PACKAGES = Path(find_spec("runtime").origin).resolve().parents[1]
-HEARTH = [sys.executable, "-P", "-c", "import sys; from lsp_server.cli import main; sys.exit(main())"]
 
 # What the README says -> the same command, shortened. None: `tests/run` itself does it before it runs these tests.
 # LIBRARY is a package of Python's own library; the recipes are the bundled ones with smaller numbers (`shrink` below).
@@ -107,22 +107,33 @@ class Place:
         sizes = {"vocab_size": 400, "d_model": 64, "n_layers": 2, "n_heads": 1, "n_kv_heads": 1, "d_ff": 128}
         values = sizes | {"batch": 2, "eval_rows": 2, "sample_every": 2}
         (self.work / "starter.toml").write_text(shrink("starter", **values), "utf-8")
-        editor = self.work / "editor"
-        editor.write_text("#!/bin/sh\necho done\n")
-        editor.chmod(editor.stat().st_mode | stat.S_IXUSR)
+        self.script("editor", "echo done")
         with zipfile.ZipFile(self.work / "codehearth.vsix", "w") as archive:
             manifest = {"publisher": "codehearth", "name": "codehearth", "version": "0"}
             archive.writestr("extension/package.json", json.dumps(manifest))
-        home = folder / "home"
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "HEARTH_", "PYTHON"))}
-        self.environment |= {"HOME": str(home), "PYTHONPATH": str(PACKAGES), "COLUMNS": "120"}
-        self.environment["PYTHONIOENCODING"] = "utf-8"
+        python = shlex.quote(sys.executable)
+        hearth = '-P -c "import sys; from lsp_server.cli import main; sys.exit(main())"'
+        self.script("../bin/python", f'exec {python} "$@"')
+        self.script("../bin/hearth", f'exec {python} {hearth} "$@"')
+        keep = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "HEARTH_", "PYTHON"))}
+        self.environment = keep | {
+            "HOME": str(folder / "home"),
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": str(PACKAGES),
+            "PYTHONIOENCODING": "utf-8",
+            "COLUMNS": "120",
+        }
         self.built = self.run(SHORTENED["hearth corpus build"])
 
+    def script(self, path: str, line: str) -> None:
+        file = self.work / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{line}\n", "utf-8")
+        file.chmod(file.stat().st_mode | stat.S_IXUSR)
+
     def run(self, line: str) -> subprocess.CompletedProcess:
-        words = shlex.split(line.replace("LIBRARY", shlex.quote(str(Path(json.__file__).parents[1] / "email"))))
-        words[:1] = {"hearth": HEARTH, "python": [sys.executable]}[words[0]]
-        return self.call(words)
+        """One line in a shell, as a reader would type it."""
+        return self.call(["sh", "-c", line.replace("LIBRARY", shlex.quote(str(Path(email.__file__).parent)))])
 
     def call(self, words: list[str]) -> subprocess.CompletedProcess:
         return subprocess.run(
