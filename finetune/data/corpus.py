@@ -1,35 +1,38 @@
 """The corpus: one folder with the text of every split, a manifest that accounts for every file, and the chat
 documents.
 
-    manifest.jsonl   one JSON line per file: path, sha256, bytes, split, start (byte offset in the split's text),
-    licence summary.json     counts, what was left out and why, sources, hash of the manifest, sha256 of each text
-    file {train,val,test}.txt, chat-{train,val,test}.jsonl
+    manifest.jsonl   one JSON line per file: path, sha256, bytes, licence, source, version, split, cluster, start (byte
+                     offset in the split's text)
+    summary.json     counts, what was left out and why, sources, hash of the manifest, sha256 of each text file
+    {train,val,test}.txt, chat-{train,val,test}.jsonl
+    tokenizer.json   trained on the train split; summary.json holds its hash (`shards.attach`)
 
-Reproducible: the same source files give the same bytes. Knows nothing about tokens (`shards.py`, `packing.py`).
+Reproducible: the same source files give the same bytes. Which files, `collect.py` chooses. Knows nothing about tokens
+(`shards.py`, `packing.py`).
 """
 
 import hashlib
 import json
 import os
 import platform
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune.data import chat, sources
-from finetune.data.dedupe import Duplicates, signature
+import numpy as np
+
+from finetune.data import chat, decontaminate, sources, unseen
+from finetune.data.clusters import choose_split
+from finetune.data.collect import Kept, Ledger, Progress, Rules, collect
 from runtime.files.atomic import atomic_write_bytes
 from runtime.files.errors import FormatError
 from runtime.files.reader import parse_json, read_bytes, read_json
+from runtime.text import Tokenizer, load_tokenizer
 
 SPLITS = ("train", "val", "test")
 MAX_TEXT = 4 << 30
-WINDOW = 10  # code tokens that a file may not share with an evaluation set
-
-Progress = Callable[[int, int, str], None]  # done, total, what
 
 
 class EmptyCorpus(ValueError):
@@ -38,10 +41,13 @@ class EmptyCorpus(ValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """One source file. path: source name and relative path, e.g. "cpython-3.13/json/decoder.py"."""
+    """One source file. path: source name and relative path, e.g. "cpython-3.13/json/decoder.py"; package: its source;
+    cluster: its group of near-duplicates."""
 
     path: str
     text: str
+    package: str = ""
+    cluster: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,26 @@ class Corpus:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
         text = self.texts[split]
         return [
-            Document(f["path"], text[f["start"] : f["start"] + f["bytes"]].decode("utf-8"))
+            Document(
+                f["path"],
+                text[f["start"] : f["start"] + f["bytes"]].decode("utf-8"),
+                f.get("source") or f["path"].partition("/")[0],
+                f.get("cluster", ""),
+            )
             for f in self.manifest.files
             if f["split"] == split
         ]
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer beside the texts. Raises FileNotFoundError without one, FormatError for another one than the
+        corpus was built with."""
+        path = self.folder / "tokenizer.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: build the corpus again with `hearth corpus build`")
+        tokenizer = load_tokenizer(path)
+        if self.manifest.summary.get("tokenizer_sha256") not in (None, tokenizer.sha256):
+            raise FormatError("tokenizer", path, None, "is not the one of this corpus; build the corpus again")
+        return tokenizer
 
     def chat(self, split: str) -> list[chat.ChatDocument]:
         """Chat documents made from the functions of that split."""
@@ -86,133 +108,107 @@ class Corpus:
         return chat.read_jsonl(self.folder / f"chat-{split}.jsonl")
 
 
-def split_key(path: str) -> str:
-    """What decides a file's split: its module name, so that all versions of a file, wherever they moved, stay
-    together."""
-    parts = path.split("/")
-    stem = parts[-1].removesuffix(".py")
-    if stem in ("__init__", "__main__") and len(parts) > 1:
-        stem = f"{parts[-2]}.{stem}"
-    return stem.removeprefix("test_").lower()
-
-
-def choose_split(path: str, split: Sequence[float]) -> str:
-    """train, val or test from the hash of the module name; `split` are their shares."""
-    digest = hashlib.sha256(split_key(path).encode()).digest()
-    where = int.from_bytes(digest[:8], "big") / 2**64 * sum(split)
-    return "train" if where < split[0] else "val" if where < split[0] + split[1] else "test"
-
-
-def code_windows(text: str) -> set[int]:
-    """Hashes of every run of 10 code tokens (words and single marks, comments included)."""
-    tokens = re.findall(r"\w+|[^\w\s]", text)
-    return {
-        int.from_bytes(hashlib.blake2b("\x00".join(tokens[i : i + WINDOW]).encode(), digest_size=8).digest(), "big")
-        for i in range(len(tokens) - WINDOW + 1)
-    }
-
-
 def build_corpus(
     out_dir: str | os.PathLike,
     include_tests: bool = True,
-    split: Sequence[float] = (0.96, 0.02, 0.02),
+    split: Sequence[float] = (0.90, 0.05, 0.05),
     progress: Progress | None = None,
     origins: Sequence[sources.Source] | None = None,
     exclude_file: str | os.PathLike | None = None,
+    max_package_bytes: int = 0,
+    held_out: Sequence[tuple[Path, str]] = (),
+    workers: int | None = None,
 ) -> Manifest:
     """Walk the sources, keep what passes the rules once, and write the corpus folder.
 
-    origins: default find_stdlibs(); the newest version wins among near-duplicates. split: shares of train, val, test.
-    exclude_file: text whose runs of 10 code tokens no kept file may contain (an evaluation set).
+    origins: default find_stdlibs(); the newest version wins among near-duplicates. split: shares of train, val, test,
+    drawn by cluster of near-duplicates. exclude_file: text whose runs of 10 code tokens no kept file may contain,
+    beside those of the evaluation sets. max_package_bytes: of one package at most, 0: no limit. held_out: (file, name)
+    that no kept file may resemble. workers: processes that read, default one a core.
     Raises EmptyCorpus when nothing is left, ValueError for shares that are not three positive numbers.
     """
     if len(split) != 3 or min(split) < 0 or split[0] <= 0:
         raise ValueError(f"split needs three shares (train > 0, val, test), got {tuple(split)}")
     began = time.monotonic()
-    out = Path(out_dir)
     origins = sorted(sources.find_stdlibs() if origins is None else origins, key=lambda s: s.version, reverse=True)
-    forbidden = code_windows(read_bytes(exclude_file, MAX_TEXT).decode("utf-8", "replace")) if exclude_file else set()
-    todo = [(origin, relative, file) for origin in origins for relative, file in sources.walk(origin, include_tests)]
-    seen = Duplicates()
-    left_out: Counter[str] = Counter()
-    left_bytes: Counter[str] = Counter()
-    kept: list[tuple[dict, bytes]] = []
-    talks: dict[str, list[chat.ChatDocument]] = {name: [] for name in SPLITS}
-    per_origin: dict[str, Counter] = {o.name: Counter() for o in origins}
-
-    for n, (origin, relative, file) in enumerate(todo):
-        if progress and n % 16 == 0:
-            progress(n, len(todo), f"{origin.name}/{relative}")
-        try:
-            data = read_bytes(file, 16 << 20)
-        except (OSError, FormatError):
-            left_out["unreadable"] += 1
-            continue
-        per_origin[origin.name]["files_seen"] += 1
-        text = sources.normalise(data)
-        reason = "not UTF-8" if text is None else sources.reject_reason(text)
-        if reason is None:
-            encoded = text.encode("utf-8")
-            digest = hashlib.sha256(encoded).hexdigest()
-            path = f"{origin.name}/{relative}"
-            if seen.exact(digest):
-                reason = "exact duplicate"
-            elif seen.near(sign := signature(text)):
-                reason = "near duplicate"
-            elif (tree := sources.parses(text)) is None:
-                reason = "does not parse"
-            elif forbidden and not forbidden.isdisjoint(code_windows(text)):
-                reason = "shares code with the excluded file"
-        if reason:
-            left_out[reason] += 1
-            left_bytes[reason] += len(data)
-            continue
-        seen.add(path, digest, sign)
-        side = choose_split(relative, split)
-        kept.append(
-            ({"path": path, "sha256": digest, "bytes": len(encoded), "split": side, "licence": origin.licence}, encoded)
-        )
-        per_origin[origin.name]["files_kept"] += 1
-        per_origin[origin.name]["bytes_kept"] += len(encoded)
-        talks[side] += chat.from_source(text, tree)
-
+    forbidden = decontaminate.evaluation_windows()
+    if exclude_file:
+        text = read_bytes(exclude_file, MAX_TEXT).decode("utf-8", "replace")
+        forbidden = np.union1d(forbidden, decontaminate.telling_windows([text]))
+    rules = Rules(include_tests, max_package_bytes=max_package_bytes, forbidden=forbidden, held_out=tuple(held_out))
+    kept, ledger = collect(origins, rules, progress, workers)
     if not kept:
         looked = ", ".join(str(o.root) for o in origins) or "nowhere"
-        why = ", ".join(f"{n} {reason}" for reason, n in left_out.most_common()) or "no Python file found"
+        reasons = sorted(ledger.reasons.items(), key=lambda pair: -pair[1]["files"])
+        why = ", ".join(f"{n['files']} {reason}" for reason, n in reasons) or "no Python file found"
         raise EmptyCorpus(f"the corpus is empty: looked in {looked}; {why}")
-    return _write(out, kept, talks, left_out, left_bytes, per_origin, origins, list(split), include_tests, began)
+    return _write(Path(out_dir), kept, ledger, rules, origins, list(split), began)
 
 
-def _write(out, kept, talks, left_out, left_bytes, per_origin, origins, split, include_tests, began) -> Manifest:
+def _write(out: Path, kept: list[Kept], ledger: Ledger, rules: Rules, origins, split, began: float) -> Manifest:
     out.mkdir(parents=True, exist_ok=True)
-    kept.sort(key=lambda pair: pair[0]["path"])
     texts: dict[str, list[bytes]] = {name: [] for name in SPLITS}
+    talks: dict[str, list[chat.ChatDocument]] = {name: [] for name in SPLITS}
     at = dict.fromkeys(SPLITS, 0)
-    for entry, data in kept:
-        entry["start"] = at[entry["split"]]
-        at[entry["split"]] += len(data)
-        texts[entry["split"]].append(data)
+    files = []
+    per_source: dict[str, Counter] = {o.name: Counter() for o in origins}
+    for k in kept:
+        side, source = choose_split(k.cluster, split), k.candidate.source
+        files.append(
+            {
+                "path": k.candidate.path,
+                "sha256": k.candidate.sha256,
+                "bytes": len(k.text),
+                "licence": source.licence,
+                "source": source.name,
+                "version": source.text_version,
+                "split": side,
+                "cluster": k.cluster,
+                "start": at[side],
+            }
+        )
+        at[side] += len(k.text)
+        texts[side].append(k.text)
+        talks[side] += k.talks
+        per_source[source.name].update(files_kept=1, bytes_kept=len(k.text))
     hashes = {}
     for name in SPLITS:
-        body = b"".join(texts[name])
-        hashes[f"{name}.txt"] = hashlib.sha256(body).hexdigest()
-        atomic_write_bytes(out / f"{name}.txt", body)
-        body = chat.to_jsonl(talks[name])
-        hashes[f"chat-{name}.jsonl"] = hashlib.sha256(body).hexdigest()
-        atomic_write_bytes(out / f"chat-{name}.jsonl", body)
-    files = [entry for entry, _ in kept]
+        for file, body in ((f"{name}.txt", b"".join(texts[name])), (f"chat-{name}.jsonl", chat.to_jsonl(talks[name]))):
+            hashes[file] = hashlib.sha256(body).hexdigest()
+            atomic_write_bytes(out / file, body)
     lines = "".join(json.dumps(f, ensure_ascii=False, sort_keys=True) + "\n" for f in files).encode()
     summary = {
-        "version": 1,
+        "version": 2,
         "manifest_sha256": hashlib.sha256(lines).hexdigest(),
         "sha256": hashes,
         "splits": {
-            name: {"files": len(texts[name]), "bytes": at[name], "chat_documents": len(talks[name])} for name in SPLITS
+            name: {
+                "files": len(texts[name]),
+                "bytes": at[name],
+                "clusters": len({f["cluster"] for f in files if f["split"] == name}),
+                "chat_documents": len(talks[name]),
+            }
+            for name in SPLITS
         },
-        "left_out": {reason: {"files": n, "bytes": left_bytes[reason]} for reason, n in left_out.most_common()},
-        "sources": {o.name: {"licence": o.licence, **per_origin[o.name]} for o in origins},
-        "tests_included": include_tests,
-        "has_test_suite": any(sources.is_test(f["path"]) for f in files),
+        "left_out": _table(ledger.reasons),
+        "sources": {
+            o.name: {
+                "version": o.text_version,
+                "licence": o.licence,
+                "files_seen": ledger.seen[o.name]["files"],
+                "bytes_seen": ledger.seen[o.name]["bytes"],
+                "files_kept": per_source[o.name]["files_kept"],
+                "bytes_kept": per_source[o.name]["bytes_kept"],
+                "left_out": _table(ledger.by_source[o.name]),
+            }
+            for o in origins
+        },
+        "drops": ledger.drops,
+        "unseen": sorted(unseen.names()),
+        "tests_included": rules.include_tests,
+        "has_test_suite": any(sources.is_test(f["path"].partition("/")[2]) for f in files),
+        "max_package_bytes": rules.max_package_bytes,
+        "test_share": rules.test_share,
         "shares": split,
         "parsed_with": platform.python_version(),
         "seconds": round(time.monotonic() - began, 1),
@@ -220,6 +216,15 @@ def _write(out, kept, talks, left_out, left_bytes, per_origin, origins, split, i
     atomic_write_bytes(out / "manifest.jsonl", lines)
     atomic_write_bytes(out / "summary.json", json.dumps(summary, indent=1).encode())  # last: makes the folder valid
     return Manifest(summary, files)
+
+
+def _table(reasons: Mapping[str, Counter]) -> dict[str, dict[str, int]]:
+    """{reason: {files, bytes}}, most bytes first."""
+    return {r: {"files": n["files"], "bytes": n["bytes"]} for r, n in sorted(reasons.items(), key=_bytes_first)}
+
+
+def _bytes_first(pair: tuple[str, Counter]) -> tuple[int, str]:
+    return -pair[1]["bytes"], pair[0]
 
 
 def load_corpus(folder: str | os.PathLike) -> Corpus:

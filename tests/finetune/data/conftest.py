@@ -11,10 +11,10 @@ from runtime.text import train_bpe
 
 LIBRARY = Path(os.__file__).parent
 GOOD = (
-    "argparse",
-    "dis",
-    "base64",
-    "bisect",
+    "shutil",
+    "fractions",
+    "hmac",
+    "queue",
     "calendar",
     "cmd",
     "code",
@@ -22,7 +22,7 @@ GOOD = (
     "configparser",
     "contextlib",
     "copy",
-    "csv",
+    "sched",
 )
 
 
