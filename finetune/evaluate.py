@@ -65,7 +65,7 @@ def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     p = hits / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))  # p itself, whatever rounding does
 
 
 def proportion(hits: int, n: int) -> dict:
@@ -108,8 +108,11 @@ def sign_test(better: int, worse: int) -> float:
     1.0 for no observations.
     """
     n, k = better + worse, min(better, worse)
-    tail = sum(math.comb(n, i) for i in range(k + 1))  # exact integers: 2**n overflows a float from n = 1024 on
-    return min(1.0, 2 * tail / 2**n) if n else 1.0
+    ways = total = 1  # exact integers: 2**n overflows a float from n = 1024 on
+    for i in range(k):
+        ways = ways * (n - i) // (i + 1)
+        total += ways
+    return min(1.0, 2 * total / 2**n)
 
 
 def logit_scorer(logits: Callable[[list[int]], np.ndarray]) -> Scorer:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-_LEAST = 12  # lines of a passage
+_LEAST = 6  # lines of a passage
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Probe: short factual questions about Python in the form of a chat; right if the answer holds an accepted word.
+"""Probe: short factual questions about Python in the form of a chat; right if the answer is an accepted word.
 
 Models of a few million parameters, trained on source alone, have not learnt to answer: expect next to nothing, which
 is what the figure is there to show. Knows the chat prompt and a teacher.
@@ -89,8 +89,15 @@ Which character begins a decorator? -> @
 
 
 def accepts(answers: str, text: str) -> bool:
-    """Whether one of the answers ("a|b") stands in the text as a word of its own, in this spelling."""
-    return any(re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", text) for answer in answers.split("|"))
+    """Whether a text gives one of the answers ("a|b"), in this spelling: as its first word, or in quotes or backticks.
+
+    Anywhere as a word would be too kind: "in", "is" and "not" stand in many a sentence that answers nothing.
+    """
+    text = re.sub(r"^\s*```\w*\n", "", text).lstrip(" \n`'\"*")
+    return any(
+        re.match(rf"{re.escape(answer)}(?!\w)", text) or re.search(rf"([`'\"]){re.escape(answer)}(\(\))?\1", text)
+        for answer in answers.split("|")
+    )
 
 
 def run(model, teacher: Teacher) -> list[bool]:

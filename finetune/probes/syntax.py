@@ -29,15 +29,16 @@ _AFTER = {
 _LINE_TOKENS, _BLOCK_TOKENS = 40, 64
 
 
-def parses_so_far(code: str) -> bool:
-    """Whether `code` is Python, or the beginning of some: an open bracket, string or block may still be closed."""
-    flags = ast.PyCF_ONLY_AST | _INCOMPLETE
+def parses_so_far(code: str, whole: bool = False) -> bool:
+    """Whether `code` is Python, or (unless it has to be whole) the beginning of some: an open bracket, string or block
+    may still be closed."""
+    flags = ast.PyCF_ONLY_AST | (0 if whole else _INCOMPLETE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             compile(code, "<probe>", "exec", flags, dont_inherit=True)
         except SyntaxError as error:
-            return "incomplete input" in str(error)
+            return not whole and "incomplete input" in str(error)
         except (ValueError, RecursionError, MemoryError):
             return False
     return True
@@ -117,9 +118,9 @@ def run_blocks(teacher: Teacher, found: Sequence[tuple[str, str]]) -> list[bool]
         indent = context[context.rfind("\n") + 1 :]
         text = teacher.write(context, lambda text, indent=indent: _left(text, indent) is not None, _BLOCK_TOKENS)
         end = _left(text, indent)
-        if end is None:  # cut by the number of tokens: its last line is not whole
-            end = text.rfind("\n") + 1 or len(text)
-        right.append(_block_parses(header, textwrap.dedent(indent + text[:end])))
+        cut = end is None  # by the number of tokens: its last line is not whole, what it opened may still be closed
+        body = textwrap.dedent(indent + text[: (text.rfind("\n") + 1 or len(text)) if cut else end])
+        right.append(_block_parses(header, body, whole=not cut))
     return right
 
 
@@ -136,7 +137,6 @@ def _left(text: str, indent: str) -> int | None:
     return None
 
 
-def _block_parses(header: str, body: str) -> bool:
-    if not body.strip():
-        return False
-    return parses_so_far(header + "\n" + textwrap.indent(body, "    ") + ("" if body.endswith("\n") else "\n"))
+def _block_parses(header: str, body: str, whole: bool) -> bool:
+    code = header + "\n" + textwrap.indent(body, "    ") + ("" if body.endswith("\n") else "\n")
+    return bool(body.strip()) and parses_so_far(code, whole)
