@@ -22,7 +22,6 @@ from runtime.files.reader import read_json
 from runtime.generate import make_sampler
 from runtime.models.decoder import Decoder
 from runtime.tensor import no_grad
-from runtime.text import load_tokenizer
 
 from .data.corpus import Corpus, load_corpus
 from .data.packing import windows
@@ -51,10 +50,7 @@ def prepare(
 ) -> Trainer:
     """A Trainer ready to run(). Raises TrainingError, FormatError, FileNotFoundError with a sentence for the user."""
     corpus = load_corpus(corpus_folder)
-    tokenizer_path = Path(corpus_folder) / "tokenizer.json"
-    if not tokenizer_path.is_file():
-        raise TrainingError(f"{tokenizer_path} is missing: build the corpus again with `hearth corpus build`")
-    tokenizer = load_tokenizer(tokenizer_path)
+    tokenizer = corpus.tokenizer()
     if tokenizer.vocab_size != recipe.model.vocab_size:
         raise TrainingError(
             f"the tokenizer has {tokenizer.vocab_size} entries, the recipe's model {recipe.model.vocab_size}"
@@ -80,7 +76,7 @@ def prepare(
     if not trainer.checkpoints.exists():
         run = {"recipe": recipe.to_dict(), "corpus": corpus.manifest.summary, "tokenizer_sha256": tokenizer.sha256}
         atomic_write_text(out / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
-        atomic_write_bytes(out / "tokenizer.json", tokenizer_path.read_bytes())
+        atomic_write_bytes(out / "tokenizer.json", (corpus.folder / "tokenizer.json").read_bytes())
     return trainer
 
 
