@@ -24,6 +24,7 @@ from runtime.files.safetensors import read_safetensors, write_safetensors
 from runtime.generate import Healer, TokenIndex
 
 from .data.corpus import Corpus
+from .data.shards import split_ids
 
 ORDER = 6
 _PARTS = ("ids", "counts", "first")
@@ -109,18 +110,13 @@ def training_counts(
             return _read(path, tokenizer.vocab_size, made_of)
         except (FormatError, ValueError):
             pass  # a cache: what is wrong in it is made again
-    documents = corpus.documents("train")
-    small = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32
-    end = tokenizer.special.get("<|endoftext|>")
-    parts = []
-    for n, document in enumerate(documents):
-        if progress and n % 64 == 0:
-            progress(n, len(documents), "counting n-grams")
-        parts += [] if end is None else [np.array([end], small)]
-        parts.append(tokenizer.encode_array(document.text).astype(small))
-    if not parts:
+    ids = split_ids(corpus, tokenizer, "train", progress)
+    if not len(ids):
         raise ValueError("the corpus has no training files to count n-grams in")
-    counts = NgramCounts.of(np.concatenate(parts), tokenizer.vocab_size, order)
+    end = tokenizer.special.get("<|endoftext|>")
+    if end is not None:  # the marker before each document in place of the one after it
+        ids = np.concatenate([np.array([end], ids.dtype), ids[:-1]])
+    counts = NgramCounts.of(ids, tokenizer.vocab_size, order)
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"{part}.{level}": a for part in _PARTS for level, a in enumerate(counts.arrays[part])}
     write_safetensors(path, arrays, made_of | {"tail": " ".join(map(str, counts.tail))})

@@ -4,15 +4,17 @@ limit."""
 import itertools
 import json
 import math
+import shutil
 import time
 
 import numpy as np
 import pytest
 
 from finetune.data.chat import ChatDocument
+from finetune.data.corpus import load_corpus
 from finetune.data.fim import FimSettings
 from finetune.data.packing import Batcher, windows
-from finetune.data.shards import load_shard, write_shards
+from finetune.data.shards import attach, load_shard, split_ids, write_shards
 from runtime.files.errors import FormatError
 from runtime.text import FimFormat, train_bpe
 
@@ -162,6 +164,26 @@ def test_evaluation_windows_cover_every_byte_once(texts, tokenizer):
     assert len(few) == math.ceil(6 / 4) and (few[1][1][2:] == -1).all()
 
 
+def test_a_corpus_carries_its_tokenizer_and_refuses_another(corpus, tokenizer, tmp_path):
+    shutil.copytree(corpus.folder, tmp_path / "copy")
+    copy = load_corpus(tmp_path / "copy")
+    with pytest.raises(FileNotFoundError, match="hearth corpus build"):
+        copy.tokenizer()
+    attach(copy, tokenizer)
+    copy = load_corpus(tmp_path / "copy")
+    assert copy.tokenizer().sha256 == tokenizer.sha256
+    from_shards = split_ids(copy, tokenizer, "train")
+    assert np.array_equal(from_shards, load_shard(copy.folder, tokenizer, "train").ids)
+    other = train_bpe([corpus.documents("train")[0].text], 400)
+    encoded = split_ids(copy, other, "train")  # a model with other tokens is measured on the same text
+    assert other.decode(encoded) == "".join(d.text + "<|endoftext|>" for d in copy.documents("train"))
+    with pytest.raises(FormatError, match="another corpus"):
+        load_shard(copy.folder, tokenizer, "train", "0" * 64)
+    other.save(copy.folder / "tokenizer.json")
+    with pytest.raises(FormatError, match="not the one of this corpus; build the corpus again"):
+        copy.tokenizer()
+
+
 def test_shards_round_trip_and_refuse_another_tokenizer(corpus, tokenizer, tmp_path):
     write_shards(corpus, tokenizer, tmp_path)
     shard = load_shard(tmp_path, tokenizer, "train")
@@ -178,5 +200,5 @@ def test_shards_round_trip_and_refuse_another_tokenizer(corpus, tokenizer, tmp_p
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(FormatError, match="does not match its hash"):
         load_shard(tmp_path, tokenizer, "train")
-    with pytest.raises(FileNotFoundError, match="shards"):
+    with pytest.raises(FileNotFoundError, match="hearth corpus build"):
         load_shard(tmp_path / "nowhere", tokenizer, "train")

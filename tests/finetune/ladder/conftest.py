@@ -10,8 +10,8 @@ from finetune.data.corpus import build_corpus
 
 LIBRARY = Path(os.__file__).parent
 MODULES = (
-    "argparse",
-    "bisect",
+    "shutil",
+    "queue",
     "calendar",
     "cmd",
     "code",
@@ -19,8 +19,8 @@ MODULES = (
     "configparser",
     "contextlib",
     "copy",
-    "csv",
-    "dis",
+    "sched",
+    "fractions",
 )
 TINY = """
 kind = "ladder"
