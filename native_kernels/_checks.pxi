@@ -62,6 +62,13 @@ cdef int _get(object a, str name, int kind, bint write, Arr *r) except -1:
     return 0
 
 
+cdef int _finished() except -1:
+    """To be called after every kernel that needs work buffers: MemoryError if there was no memory for them."""
+    if nk_take_failure():
+        raise MemoryError("no memory for the work buffers of a kernel")
+    return 0
+
+
 cdef bint _is_contiguous(Arr *r, int first) noexcept:
     """Whether dimensions first.. are laid out without gaps (size-1 dimensions may have any stride)."""
     cdef int64_t want = 1

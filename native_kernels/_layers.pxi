@@ -107,6 +107,7 @@ def rmsnorm_backward(dout, x, weight, rstd, dweight, out=None):
         with nogil:
             K.rmsnorm_backward(<float *>O.p, <float *>DW.p, <const float *>G.p, <const float *>X.p,
                                <const float *>W.p, <const float *>S.p, rows, D)
+        _finished()
     return out
 
 
@@ -186,6 +187,7 @@ def layernorm_backward(dout, x, weight, mean, rstd, dweight, dbias, out=None):
         with nogil:
             K.layernorm_backward(<float *>O.p, <float *>DW.p, <float *>DB.p, <const float *>G.p, <const float *>X.p,
                                  <const float *>W.p, <const float *>M.p, <const float *>S.p, rows, D)
+        _finished()
     return out
 
 
@@ -284,6 +286,7 @@ def attention(q, k, v, float scale, bint causal=True, out=None, bint need_lse=Tr
             K.attention(<float *>O.p, pl, <const float *>Q.p, <const float *>Kk.p, <const float *>V.p, Q.shape[0],
                         Q.shape[1], Kk.shape[1], Q.shape[2], Kk.shape[2], Q.shape[3], Q.stride[1], Q.stride[0],
                         Kk.stride[1], Kk.stride[0], O.stride[1], O.stride[0], scale, causal)
+        _finished()
     return out, lse
 
 
@@ -348,6 +351,7 @@ def attention_backward(dout, q, k, v, out, lse, float scale, bint causal=True, d
                                  <const float *>L.p, <const float *>Q.p, <const float *>Kk.p, <const float *>V.p,
                                  Q.shape[0], Q.shape[1], Kk.shape[1], Q.shape[2], Kk.shape[2], Q.shape[3], Q.stride[1],
                                  Q.stride[0], Kk.stride[1], Kk.stride[0], O.stride[1], O.stride[0], scale, causal)
+        _finished()
     else:
         dk[...] = 0
         dv[...] = 0

@@ -20,6 +20,17 @@ cdef extern from "pool.h" nogil:
     int nk_get_threads()
     void nk_set_threads(int n)
 
+cdef extern from "alloc.h" nogil:
+    int NK_MEMORY_PLAN, NK_MEMORY_KINDS
+    ctypedef struct nk_memory_count:
+        int64_t live, peak, allocations, failures
+    void *nk_alloc(int kind, int64_t count, size_t size)
+    void nk_free(void *p)
+    nk_memory_count nk_memory_counts(int kind)
+    const char *nk_memory_name(int kind)
+    int nk_take_failure()
+    void nk_fail_allocation(int64_t n)
+
 cdef extern from "kernels.h" nogil:
     int NK_RELU, NK_TANH, NK_SIGMOID, NK_SILU, NK_GELU_TANH, NK_GELU_ERF
 
@@ -127,6 +138,22 @@ def set_threads(int n):
     if n < 1 or n > 256:
         raise ValueError(f"threads: {n} is outside 1 .. 256")
     nk_set_threads(n)
+
+
+def memory():
+    """Memory that the kernels themselves hold (arrays belong to numpy), by what it is for.
+
+    {"all" | "gemm" | "q8_0" | "attention" | "partial_sums" | "plan": {"live": bytes now, "peak": the most there have
+    been, "allocations": how many, "failures": how many found no memory}}. Every thread that computes keeps its work
+    buffers until it ends.
+    """
+    cdef int kind
+    return {(<bytes>nk_memory_name(kind)).decode(): nk_memory_counts(kind) for kind in range(NK_MEMORY_KINDS + 1)}
+
+
+def _fail_allocation(int64_t n):
+    """For tests: the n-th allocation from now on finds no memory; 0: none."""
+    nk_fail_allocation(n)
 
 
 include "_checks.pxi"

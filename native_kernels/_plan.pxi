@@ -1,7 +1,5 @@
 # Plan and CancelFlag: run a whole network step in one call (src/plan.h). Included by _native.pyx.
 
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-
 cdef extern from "plan.h":
     int KV_STORE "NK_OP_KV_STORE", ATTENTION "NK_OP_ATTENTION"
     ctypedef struct nk_op:
@@ -58,9 +56,8 @@ cdef class Plan:
         self._buffers = list(buffers)
         self._n_ops, self._n_buffers = len(self._ops), len(self._buffers)
         self._max_rows, self._max_last, self._capacity = max_rows, max_last, capacity
-        self._table = <nk_buffer *>PyMem_Malloc(max(1, self._n_buffers) * sizeof(nk_buffer))
-        if self._table is NULL:
-            raise MemoryError()
+        self._table = <nk_buffer *>nk_alloc(NK_MEMORY_PLAN, max(1, self._n_buffers), sizeof(nk_buffer))
+        _finished()
         for i in range(self._n_buffers):
             item = self._buffers[i]
             if isinstance(item, int):
@@ -78,7 +75,7 @@ cdef class Plan:
             raise ValueError(f"plan operation {bad - 1} does not fit its buffers: {self._ops[bad - 1].tolist()}")
 
     def __dealloc__(self):
-        PyMem_Free(self._table)
+        nk_free(self._table)
 
     def run(self, int64_t rows, int64_t start, int64_t last, external, CancelFlag cancel=None):
         """Run one step of `rows` rows after `start` cached ones; the head works on the `last` rows.
@@ -113,6 +110,7 @@ cdef class Plan:
             nk_set_cancel(flag)
             stopped = nk_plan_run(K, <const nk_op *>&ops[0, 0], &scalars[0], self._n_ops, self._table, rows, start, last)
             nk_set_cancel(NULL)
+        _finished()
         return not stopped
 
 

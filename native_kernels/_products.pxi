@@ -57,6 +57,7 @@ def gemm(a, b, out=None, bint trans_a=False, bint trans_b=False, bias=None, resi
         with nogil:
             K.gemm_f32(trans_a, trans_b, g.M, g.N, g.K, <const float *>g.A.p, g.A.stride[0], <const float *>g.B.p,
                        g.B.stride[0], <float *>g.C.p, g.C.stride[0], accumulate, g.bias, g.residual, g.ldr)
+        _finished()
     return out
 
 
@@ -76,6 +77,7 @@ def gemm_bf16(a, b, out=None, bint trans_a=False, bint trans_b=False, bias=None,
         with nogil:
             K.gemm_bf16(trans_a, trans_b, g.M, g.N, g.K, g.A.p, a_f32, g.A.stride[0], g.B.p, b_f32, g.B.stride[0],
                         <float *>g.C.p, g.C.stride[0], accumulate, g.bias, g.residual, g.ldr)
+        _finished()
     return out
 
 
@@ -158,4 +160,5 @@ def gemm_q8_0(x, packed, int64_t n, out=None, residual=None):
         with nogil:
             K.gemm_q8_0(M, n, KK, <const float *>X.p, X.stride[0], <const uint8_t *>P.p, <float *>C.p, C.stride[0], pr,
                         ldr)
+        _finished()
     return out

@@ -1,12 +1,11 @@
 // Chooses the kernel table for this CPU once, and can say why. Knows the tables' names, not what is in them.
 // The build flags of each table: CMakeLists.txt. The check below must ask for everything those flags allow.
-#define _GNU_SOURCE
 #include "bench.h"
 #include "kernels.h"
 #include "pool.h"
+#include "threads.h"
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -102,13 +101,11 @@ double bench_fma_peak(const char *isa, int64_t rounds, int pairs) {
     for (int i = 0; i < TABLES; i++) {
         if (strcmp(isa, tables[i].table->name) != 0 || !tables[i].runs_here()) continue;
         enum { PIECES = 16 }; // per thread: evens out a thread that starts late
-        struct timespec a, b;
         peak_job job = {tables[i].fma_peak, rounds, pairs};
         double operations = tables[i].fma_peak(1, pairs) * (double)rounds * PIECES * nk_get_threads();
-        clock_gettime(CLOCK_MONOTONIC, &a);
+        const int64_t begin = nk_now_ns();
         nk_parallel_for((int64_t)PIECES * nk_get_threads(), 1, peak_task, &job);
-        clock_gettime(CLOCK_MONOTONIC, &b);
-        return operations / ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec));
+        return operations / (double)(nk_now_ns() - begin);
     }
     return 0;
 }

@@ -4,7 +4,8 @@
 //   float32, row-major, last dimension contiguous. `ld*` / `*_stride` count floats between consecutive rows.
 //   B batch, T query rows, S key rows, H heads, KH key/value heads (H % KH == 0), D head dimension, V vocabulary.
 //   `out` never aliases an input unless the comment allows it. No function allocates memory that outlives the call
-//   except per-thread scratch that it keeps. Every function parallelises itself through pool.h.
+//   except per-thread scratch that it keeps; if there is none, it returns at once, its output is undefined and the
+//   calling thread is marked (nk_take_failure of alloc.h). Every function parallelises itself through pool.h.
 //   "accumulates" means +=.  Each function has a numpy twin of the same name in reference.py.
 #pragma once
 #include <stddef.h>

@@ -1,5 +1,6 @@
 // Runs and checks plans (plan.h). Kernels parallelise themselves; this file only does addresses.
 #include "plan.h"
+#include "alloc.h"
 #include "pool.h"
 #include <string.h>
 
@@ -54,10 +55,10 @@ static void run_op(const kernel_table *K, const nk_op *op, float f, const nk_buf
 int nk_plan_run(const kernel_table *K, const nk_op *ops, const float *scalars, int64_t n_ops, const nk_buffer *buffers,
                 int64_t rows, int64_t start, int64_t last) {
     for (int64_t i = 0; i < n_ops; i++) {
-        if (nk_cancelled()) return 1;
+        if (nk_cancelled() || nk_failed()) return 1;
         run_op(K, &ops[i], scalars[i], buffers, rows, start, last);
     }
-    return nk_cancelled();
+    return nk_cancelled() || nk_failed();
 }
 
 // Whether rows of `width` elements of `size` bytes, `stride` apart from `offset`, lie inside buffer `index`.

@@ -44,6 +44,7 @@ int64_t nk_plan_check(const nk_op *ops, int64_t n_ops, const nk_buffer *buffers,
                       int64_t max_last);
 
 // Runs the plan for `rows` new tokens that follow `start` cached ones. scalars: one float per operation (f above).
-// Returns 0, or 1 if the calling thread's cancel flag was raised (the step's output is then undefined).
+// Returns 0, or 1 if the calling thread's cancel flag was raised or it was marked for want of memory (alloc.h); the
+// step's output is then undefined.
 int nk_plan_run(const kernel_table *K, const nk_op *ops, const float *scalars, int64_t n_ops, const nk_buffer *buffers,
                 int64_t rows, int64_t start, int64_t last);

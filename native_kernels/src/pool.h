@@ -6,9 +6,9 @@
 // chunks.
 typedef void (*nk_task)(void *arg, int64_t begin, int64_t end, int thread);
 
-// Runs fn over [0, n) in chunks of `grain` taken from a shared counter. Returns 0, or 1 if the cancel flag was seen
-// (some chunks then never ran). Nested calls, and calls while another thread holds the pool, run serially in the
-// caller.
+// Runs fn over [0, n) in chunks of `grain` taken from a shared counter. Returns 0, or 1 if some chunks never ran: the
+// cancel flag was seen, or a thread found no memory (alloc.h; the caller is then marked, whichever thread it was).
+// Nested calls, and calls while another thread holds the pool, run serially in the caller.
 int nk_parallel_for(int64_t n, int64_t grain, nk_task fn, void *arg);
 
 int nk_get_threads(void);

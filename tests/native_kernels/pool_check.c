@@ -1,6 +1,8 @@
 // Stress of the thread pool, built and run by test_pool.py: every index exactly once, nesting, concurrent callers,
-// cancel, fork, change of the number of threads. Prints "ok" or the first failure. Knows pool.h and scratch.h alone.
+// cancel, fork, change of the number of threads, memory that is short on any thread. Prints "ok" or the first failure.
+// Knows pool.h, scratch.h and alloc.h alone.
 // With the argument "no-fork" nothing is forked: emulators of a foreign CPU cannot start threads in a forked child.
+#include "alloc.h"
 #include "pool.h"
 #include "scratch.h"
 #include <pthread.h>
@@ -49,13 +51,48 @@ static void outer(void *arg, int64_t begin, int64_t end, int thread) {
 
 static void *caller(void *arg) {
     for (int i = 0; i < 500; i++) loop(1 + i % N, 1 + i % 7);
-    unsigned char *p = nk_scratch(NK_SCRATCH_OTHER, 1000), *q;
+    unsigned char *p = nk_scratch(NK_SCRATCH_PARTIAL, 1000, 1), *q;
     CHECK(p != NULL && (uintptr_t)p % 64 == 0);
     memset(p, 1, 1000);
-    CHECK(nk_scratch(NK_SCRATCH_OTHER, 10) == p);
-    CHECK((q = nk_scratch(NK_SCRATCH_OTHER, 100000)) != NULL);
+    CHECK(nk_scratch(NK_SCRATCH_PARTIAL, 10, 1) == p);
+    CHECK((q = nk_scratch(NK_SCRATCH_PARTIAL, 25000, 4)) != NULL);
     memset(q, 2, 100000);
     return NULL;
+}
+
+// Every third chunk cannot get memory; which thread runs it is chance, the caller learns of it all the same.
+static void without_memory(void *arg, int64_t begin, int64_t end, int thread) {
+    if (begin % 3 == 0) CHECK(nk_scratch(NK_SCRATCH_GEMM_A, INT64_MAX, 2) == NULL && nk_failed());
+    usleep(50);
+}
+
+static void nested_without_memory(void *arg, int64_t begin, int64_t end, int thread) {
+    CHECK(nk_parallel_for(10, 1, without_memory, NULL) == 1 && nk_failed());
+}
+
+static void shortage(void) {
+    CHECK(!nk_failed());
+    for (int i = 0; i < 20; i++) {
+        nk_set_threads(1 + i % 4);
+        CHECK(nk_parallel_for(30, 1, i & 1 ? without_memory : nested_without_memory, NULL) == 1);
+        CHECK(nk_take_failure() && !nk_failed());
+        loop(N, 3); // and the next job runs whole
+        CHECK(!nk_failed());
+    }
+    // the n-th allocation fails, once
+    for (int n = 1; n <= 3; n++) {
+        void *blocks[4];
+        nk_fail_allocation(n);
+        for (int i = 0; i < 4; i++)
+            CHECK((blocks[i] = nk_alloc(NK_MEMORY_PLAN, 10, 8)) == NULL ? i + 1 == n : i + 1 != n);
+        CHECK(nk_memory_counts(NK_MEMORY_PLAN).live == 240 && nk_memory_counts(NK_MEMORY_PLAN).failures == n);
+        for (int i = 0; i < 4; i++) nk_free(blocks[i]);
+        CHECK(nk_take_failure());
+    }
+    CHECK(nk_alloc(NK_MEMORY_PLAN, -1, 8) == NULL && nk_alloc(NK_MEMORY_PLAN, INT64_MAX / 4, 8) == NULL);
+    CHECK(nk_take_failure());
+    const nk_memory_count plan = nk_memory_counts(NK_MEMORY_PLAN);
+    CHECK(plan.live == 0 && plan.peak == 240 && plan.allocations == 9 && plan.failures == 5);
 }
 
 static volatile int cancel;
@@ -85,6 +122,12 @@ int main(int argc, char **argv) {
     pthread_t t[4];
     for (int i = 0; i < 4; i++) CHECK(pthread_create(&t[i], NULL, caller, NULL) == 0);
     for (int i = 0; i < 4; i++) CHECK(pthread_join(t[i], NULL) == 0);
+
+    shortage();
+    // the threads that have ended gave their buffers back; the main thread's and the workers' are left
+    const int64_t live = nk_memory_counts(NK_MEMORY_PARTIAL).live;
+    CHECK(pthread_create(&t[0], NULL, caller, NULL) == 0 && pthread_join(t[0], NULL) == 0);
+    CHECK(nk_memory_counts(NK_MEMORY_PARTIAL).live == live && nk_memory_counts(NK_MEMORY_PARTIAL).peak > live);
 
     nk_set_cancel(&cancel);
     for (int threads = 1; threads <= 4; threads += 3) {

@@ -167,7 +167,7 @@ def test_every_kernel_has_a_twin_with_the_same_arguments_and_a_docstring():
         name
         for name, f in vars(_native).items()
         if inspect.isbuiltin(f) or type(f).__name__ == "cython_function_or_method"
-        if not name.startswith("_") and name not in ("isa", "why", "threads", "set_threads", "available_isas")
+        if not name.startswith("_") and name not in ("isa", "why", "threads", "set_threads", "available_isas", "memory")
     ]
     assert len(kernels) >= 21
     for name in kernels:

@@ -43,10 +43,10 @@ CPU_WITHOUT_VECTORS = """
 #include <stdio.h>
 const kernel_table kernels_generic = {.name = "generic"}, kernels_avx2 = {.name = "avx2"};
 const kernel_table kernels_avx512 = {.name = "avx512"}, kernels_avx512_vnni = {.name = "avx512_vnni"};
-double fma_peak_generic(int64_t n) { return 0; }
-double fma_peak_avx2(int64_t n) { return 0; }
-double fma_peak_avx512(int64_t n) { return 0; }
-double fma_peak_avx512_vnni(int64_t n) { return 0; }
+double fma_peak_generic(int64_t n, int pairs) { return 0; }
+double fma_peak_avx2(int64_t n, int pairs) { return 0; }
+double fma_peak_avx512(int64_t n, int pairs) { return 0; }
+double fma_peak_avx512_vnni(int64_t n, int pairs) { return 0; }
 int main(int argc, char **argv) {
     char why[512];
     const kernel_table *table = kernels_select(argc > 1 ? argv[1] : NULL, why, sizeof why);
@@ -65,7 +65,8 @@ def test_above_the_cpu_is_an_error_that_says_what_is_missing(tmp_path):
         pytest.skip("needs a C compiler and the sources")
     (tmp_path / "main.c").write_text(CPU_WITHOUT_VECTORS)
     command = [compiler, "-std=gnu11", "-D__builtin_cpu_supports(x)=0", f"-I{sources}", str(tmp_path / "main.c")]
-    command += [str(sources / "dispatch.c"), str(sources / "pool.c"), "-lpthread", "-o", str(tmp_path / "choose")]
+    command += [str(sources / f"{name}.c") for name in ("dispatch", "pool", "alloc", "threads")]
+    command += ["-lpthread", "-o", str(tmp_path / "choose")]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
     def choose(*name):

@@ -15,14 +15,18 @@ HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "native_kernels" / "src"
 
 
+# How a thread sleeps: what this system has (futex on Linux), and the condition variable of systems without it.
+@pytest.mark.parametrize("bell", ["", "-DNK_CONDVAR"])
 @pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
-def test_pool_under_stress(tmp_path, sanitizer):
+def test_pool_under_stress(tmp_path, sanitizer, bell):
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or not (SOURCES / "pool.c").exists():
         pytest.skip("needs a C compiler and the sources")
     program = tmp_path / "pool_check"
-    command = [compiler, "-O1", "-g", "-std=gnu11", f"-I{SOURCES}", str(HERE / "pool_check.c"), str(SOURCES / "pool.c")]
-    command += ["-lpthread", "-o", str(program)] + ([f"-fsanitize={sanitizer}"] if sanitizer else [])
+    command = [compiler, "-O1", "-g", "-std=gnu11", f"-I{SOURCES}", str(HERE / "pool_check.c")]
+    command += [str(SOURCES / f"{name}.c") for name in ("pool", "scratch", "alloc", "threads")]
+    command += ["-lpthread", "-o", str(program), *([bell] if bell else [])]
+    command += [f"-fsanitize={sanitizer}"] if sanitizer else []
     built = subprocess.run(command, capture_output=True, text=True, timeout=120)
     if sanitizer and "cannot find" in built.stderr:
         pytest.skip(f"no runtime library for -fsanitize={sanitizer}")
