@@ -1,2 +1,2 @@
-"""Training data: source files, corpus with manifest and split, token shards, fill-in-the-middle, chat documents,
-batches."""
+"""Training data: sources and packages, the choice of files, corpus with manifest and split, token shards,
+fill-in-the-middle, chat documents, batches."""

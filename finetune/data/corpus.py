@@ -24,8 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from finetune.data import chat, decontaminate, sources, unseen
+from finetune.data.candidates import Kept, Ledger, Rules
 from finetune.data.clusters import choose_split
-from finetune.data.collect import Kept, Ledger, Progress, Rules, collect
+from finetune.data.collect import Progress, collect
 from runtime.files.atomic import atomic_write_bytes
 from runtime.files.errors import FormatError
 from runtime.files.reader import parse_json, read_bytes, read_json

@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -84,16 +85,24 @@ def test_only_permitted_code_that_is_not_held_out_stays(corpus):
     }
     assert {reason: n["files"] for reason, n in corpus.manifest.summary["left_out"].items()} == {
         "held-out package": 7,
-        "licence": 2,
+        "licence not permitted": 2,
         "vendored copy": 1,
         "like a held-out package": 1,
     }
     (drop,) = corpus.manifest.summary["drops"]
     assert drop["path"].endswith("our_console.py") and drop["what"].endswith("rich/console.py")
     by_source = corpus.manifest.summary["sources"]
-    assert by_source["copyleft"]["left_out"] == {"licence": {"files": 1, "bytes": len(module(20))}}
+    assert by_source["copyleft"]["left_out"] == {"licence not permitted": {"files": 1, "bytes": len(module(20))}}
     assert by_source["good-one"]["files_seen"] == 6 and by_source["good-one"]["files_kept"] == 2
     assert {"rich", "pygls", "click"} <= set(corpus.manifest.summary["unseen"])
+
+
+def test_this_project_is_recognised_under_another_name(tmp_path):
+    here = Path(collect.__file__).parent
+    copies = {f"other/{file.stem}_copy.py": file.read_text() for file in sorted(here.glob("*.py"))}
+    install(tmp_path / "site", "other", copies | {"other/own.py": module(600)})
+    corpus = built(tmp_path / "out", tmp_path / "site")
+    assert [f["path"] for f in corpus.manifest.files] == ["other/other/own.py"]
 
 
 def test_a_manifest_line_says_all_about_its_file(corpus):
@@ -167,7 +176,7 @@ def test_building_twice_and_on_several_processes_gives_equal_bytes(corpus, site,
 
 def test_nothing_permitted_is_a_clear_error(tmp_path):
     install(tmp_path / "site", "copyleft", {"copyleft/a.py": module(20)}, "License: GPL")
-    with pytest.raises(EmptyCorpus, match="1 licence"):
+    with pytest.raises(EmptyCorpus, match="1 licence not permitted"):
         built(tmp_path / "out", tmp_path / "site")
 
 
