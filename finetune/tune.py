@@ -11,6 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 import runtime
 from runtime.models.decoder import Decoder
 from runtime.tensor import no_grad
+from runtime.tensor.precision import compute
 
 from . import checkpoint
 from .carets import KINDS, Place, choose
@@ -68,8 +70,6 @@ class Tuning:
     @property
     def seen_before(self) -> int:
         """Files held out to judge that the corpus holds: figures on them would flatter both models."""
-        from hashlib import sha256
-
         return sum(sha256(text.encode()).hexdigest() in self.general.known for text in self.judged)
 
     def caret_counts(self) -> dict[str, int]:
@@ -157,6 +157,7 @@ def start(tuning: Tuning, folder: Path, listener: Listener | None = None) -> Run
         warmup=max(1, min(20, plan.steps // 10)),
         weight_decay=0.01,
         precision=plan.precision,
+        accumulate=plan.accumulate,
         eval_every=plan.eval_every,
         checkpoint_every=plan.eval_every,
         sample_every=0,
@@ -166,7 +167,8 @@ def start(tuning: Tuning, folder: Path, listener: Listener | None = None) -> Run
     facts = {"tokenizer": base.tokenizer.sha256, "repository": tuning.repository.sha256, "seed": seed}
     facts |= {"base": base.name, "rows": [plan.rows, plan.context]}
     trainer = Trainer(model, batches, settings, folder, evaluate, listener=listener, facts=facts)
-    return Run(trainer, evaluate().loss)
+    with compute(plan.precision):
+        return Run(trainer, evaluate().loss)
 
 
 def scorer(model: Decoder, tuning: Tuning, texts: list[str]) -> Callable[[], TokenScore]:

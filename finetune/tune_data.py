@@ -29,6 +29,7 @@ from .data.dedupe import Duplicates, signature
 SIDES = ("train", "choose", "judge")
 JUDGE, JUDGE_BYTES = 0.10, 400_000  # share of the text and bytes, whichever is less
 CHOOSE, CHOOSE_BYTES = 0.05, 100_000
+MAX_TEXT = 64_000_000  # bytes of files that are read; which ones of a larger repository, a hash of their path says
 MIN_FILES, MIN_TRAIN_BYTES, MIN_JUDGE_LINES = 6, 20_000, 80
 
 Progress = Callable[[int, int, str], None]
@@ -79,6 +80,7 @@ def read_repository(root: str | os.PathLike, progress: Progress | None = None) -
     """Walk, read, clean and split. Raises FileNotFoundError, NotADirectoryError, ValueError; TooSmall is one."""
     tree = walk(root, (".py",))
     left_out = list(tree.left_out)
+    _bound(tree, left_out)
     files, secret_lines = [], {}
     for path, text, reason in _texts(tree, progress):
         if reason:
@@ -95,6 +97,17 @@ def read_repository(root: str | os.PathLike, progress: Progress | None = None) -
         listed = ", ".join(f"{n} {reason}" for reason, n in why.most_common()) or "no Python file was found"
         raise TooSmall(f"{root} holds no Python file to learn from ({listed})")
     return Repository(name, split(kept, root), sorted(left_out), secret_lines, tree.others)
+
+
+def _bound(tree: Tree, left_out: list[tuple[str, str]]) -> None:
+    room, stay = MAX_TEXT, set()
+    for file in sorted(tree.files, key=lambda file: hashlib.sha256(file.path.encode()).digest()):
+        if file.size <= room:
+            room -= file.size
+            stay.add(file.path)
+        else:
+            left_out.append((file.path, f"beyond {MAX_TEXT / 1e6:.0f} MB of text"))
+    tree.files = [file for file in tree.files if file.path in stay]
 
 
 def _texts(tree: Tree, progress: Progress | None) -> Iterable[tuple[str, str, str | None]]:

@@ -25,7 +25,7 @@ def page(report: dict, name: str, pictures: list[str]) -> str:
         f"The model {report['base']['name']} ({report['base']['parameters']:,} parameters), trained further on the "
         f"Python files of the repository {shown(report['repository'])}. It was made on this machine and stays there.",
         "",
-        f"**{'Better' if found['better'] else 'Not better'} on this repository.** " + " ".join(found["words"]),
+        f"**{found['head']}** " + " ".join(found["words"]),
         "",
         *tables.markdown(head, body),
         "",

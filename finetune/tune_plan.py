@@ -27,6 +27,7 @@ CHAT_RATE = 0.10  # of the rows begin with a chat document, where the model has 
 MAX_ROWS, MAX_CONTEXT = 8, 1024
 STEPS_PER_PASS = 40  # that a small repository shall have at least, as far as its rows allow
 EVALUATIONS = 10
+LARGE = 50_000_000  # parameters
 TRAINED_BYTES = 16  # a parameter, its gradient and two moments, float32
 
 
@@ -35,7 +36,7 @@ class Plan:
     """tokens: of one pass, replay included. steps: of all passes, or as many as fit into the minutes. seconds: of
     training, evaluations included; seconds_per_row: of scoring one.
     limited_by: "epochs" or "minutes". memory_bytes: weights and activations.
-    precision: of products, whichever is faster here."""
+    precision: of products, whichever is faster here. accumulate: passes that a step's rows are cut into."""
 
     tokens: int
     rows: int
@@ -50,6 +51,7 @@ class Plan:
     eval_every: int
     memory_bytes: int
     precision: str
+    accumulate: int = 1
 
     def to_dict(self) -> dict:
         return asdict(self) | {"tokens_per_second": round(self.rows * self.context / self.seconds_per_step)}
@@ -90,6 +92,7 @@ def make_plan(base: Base, tokens: int, minutes: float, epochs: int, lr: float | 
         eval_every=max(1, -(-steps // EVALUATIONS)),
         memory_bytes=needed,
         precision=precision,
+        accumulate=rows if base.spec.n_params() > LARGE else 1,
     )
 
 
@@ -99,7 +102,11 @@ def fim_settings(base: Base) -> FimSettings:
 
 
 def time_of_a_step(base: Base, rows: int, context: int, precision: str) -> tuple[float, float]:
-    """Seconds of one training step of so many rows, and of one row that is only scored. Takes about three steps."""
+    """Seconds of one training step of so many rows, and of one row that is only scored. Takes about three steps;
+    of a large model rows are computed one at a time anyway."""
+    if base.spec.n_params() > LARGE and rows > 1:
+        step, row = time_of_a_step(base, 1, context, precision)
+        return step * rows, row
     model = Decoder(base.spec, weights=base.weights)
     ids = np.random.default_rng(0).integers(0, base.spec.vocab_size, (rows, context + 1)).astype(np.int32)
     ids, targets = np.ascontiguousarray(ids[:, :-1]), np.ascontiguousarray(ids[:, 1:])
@@ -117,6 +124,7 @@ def time_of_a_step(base: Base, rows: int, context: int, precision: str) -> tuple
 
 def memory_of(spec: DecoderSpec, rows: int, context: int) -> int:
     """Bytes that training takes, roughly: what belongs to the parameters, and the activations of the rows."""
+    rows = 1 if spec.n_params() > LARGE else rows
     a_token = spec.n_layers * (10 * spec.d_model + 2 * spec.qkv_width + 4 * spec.d_ff) + 3 * spec.vocab_size
     return TRAINED_BYTES * spec.n_params() + 4 * rows * context * a_token
 

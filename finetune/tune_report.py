@@ -87,7 +87,7 @@ def _lines(before: Measurement, after: Measurement, chosen: np.ndarray) -> dict:
 
 
 def verdict(report: dict) -> dict:
-    """{"better": bool, "words": sentences} of a proof."""
+    """{"better", "gained", "fallen", "forgot": bool, "head": str, "words": sentences} of a proof."""
     bits, lines, general = report["results"], report["lines"], report["general"]
     old, new = (bits[side]["bits_per_byte"]["value"] for side in ("before", "after"))
     interval = bits["paired"]["bits_per_byte"]
@@ -115,7 +115,14 @@ def verdict(report: dict) -> dict:
             + (f", more than the {100 * FORGETTING:.0f} % allowed)." if forgot else ").")
         )
     better = gained and not fallen and not forgot
-    return {"better": better, "gained": gained, "fallen": fallen, "forgot": forgot, "words": words}
+    head = "Better on this repository."
+    if not gained:
+        head = "Not better on this repository."
+    elif fallen:
+        head = "More likely text, but worse completions."
+    elif forgot:
+        head = "Better on this repository, but too much of the rest was forgotten."
+    return {"better": better, "gained": gained, "fallen": fallen, "forgot": forgot, "head": head, "words": words}
 
 
 def rows(report: dict) -> tuple[list[str], list[list[str]]]:

@@ -163,7 +163,7 @@ def _prove(a, tuning, report: dict, folder: Path, name: str, target: Path, place
     report["proof"] = proof_report(tuning, before, after)
     found = report["proof"]["verdict"]
     installed = found["better"] or a.keep
-    report |= {"better": found["better"], "words": found["words"], "installed": installed}
+    report |= {"better": found["better"], "words": [found["head"], *found["words"]], "installed": installed}
     report["model"] = name if installed else None
     pictures = [] if picture(report["proof"], folder / "before_after.png") else ["before_after.png"]
     if (place / "curve.png").is_file():

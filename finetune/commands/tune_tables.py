@@ -62,7 +62,7 @@ def show(report: dict, name: str, place: Path) -> None:
         worse = "" if report["better"] else " although it is not better, as --keep asked"
         print(f"Installed{worse}: hearth try FILE --model {name}")
     else:
-        print("Not better: nothing was installed (--keep installs it all the same).")
+        print("Nothing was installed" + (" (--keep installs it all the same)." if report["proof"] else "."))
     if report["proof"]:
         print(f"Report: {place / 'README.md'}")
 

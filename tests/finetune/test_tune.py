@@ -21,6 +21,7 @@ from finetune.commands.tune import NOT_BETTER, run_folder
 from finetune.tune import prepare
 from finetune.tune_base import Base, install, load_base, target_of, write_model
 from finetune.tune_blend import SHARES, blend
+from finetune.tune_data import read_repository
 from finetune.tune_report import verdict
 from runtime.models.decoder import Decoder
 from runtime.models.spec import DecoderSpec
@@ -153,7 +154,7 @@ def test_what_does_not_help_is_not_installed_unless_asked(repo, tiny, tmp_path, 
     useless[useless.index("--lr") + 1] = "1e-12"
     assert commands["tune"](useless) == NOT_BETTER
     said = capsys.readouterr().out
-    assert "nothing was installed" in said and not (tmp_path / "result").exists()
+    assert "Nothing was installed" in said and not (tmp_path / "result").exists()
     assert not (tmp_path / "data").exists()
 
 
@@ -285,6 +286,15 @@ def test_general_code_comes_from_the_library_and_no_file_is_on_two_sides(repo, t
     assert again.repository.sha256 == tuning.repository.sha256 and again.documents == tuning.documents
 
 
+def test_of_a_huge_repository_a_part_is_read(repo, monkeypatch):
+    whole = {file.path for side in read_repository(repo).sides.values() for file in side}
+    monkeypatch.setattr("finetune.tune_data.MAX_TEXT", 110_000)
+    part = read_repository(repo)
+    found = [file for side in part.sides.values() for file in side]
+    assert {file.path for file in found} < whole and sum(file.bytes for file in found) <= 110_000
+    assert any("beyond" in reason for _, reason in part.left_out)
+
+
 def proof(bits=(-0.1, -0.05), lines=(5, 1, 0.2), worse_by=0.0):
     value = lambda x: {"value": x, "n": 100, "low": x, "high": x}  # noqa: E731
     side = {"bits_per_byte": value(1.0)}
@@ -308,7 +318,7 @@ def test_the_verdict_needs_a_sure_gain_no_sure_loss_and_no_forgetting():
     assert verdict(proof(lines=(1, 3, 0.6)))["better"]
     assert not verdict(proof(lines=(1, 15, 0.001)))["better"]
     forgot = verdict(proof(worse_by=0.04))
-    assert not forgot["better"] and "3 % allowed" in forgot["words"][-1]
+    assert not forgot["better"] and "3 % allowed" in forgot["words"][-1] and "forgotten" in forgot["head"]
     assert verdict(proof(worse_by=0.02))["better"]
 
 
