@@ -12,6 +12,7 @@ from typing import Any
 from lsprotocol import types
 
 from lsp_server.completion.offers import OfferCache
+from lsp_server.debugging.known import Known
 from lsp_server.documents import Document
 from lsp_server.model_host import Loader, ModelHost
 from lsp_server.settings import Settings
@@ -52,6 +53,7 @@ class Session:
         self.host = ModelHost(loader, status_changed)
         self.told: dict[str, Any] | None = None  # the status that the client knows
         self.offers = OfferCache()
+        self.known = Known()
         self.counts = Counts()
         self.running: dict[str, asyncio.Task] = {}  # uri -> the completion being computed for it
         self.chats: set[asyncio.Task] = set()
@@ -97,6 +99,7 @@ class Session:
     def close(self, uri: str) -> None:
         self.documents.pop(uri, None)
         self.offers.forget(uri)
+        self.known.forget(uri)
         task = self.running.pop(uri, None)
         if task is not None:
             task.cancel()

@@ -5,7 +5,16 @@ from typing import Any
 
 def register(server: Any) -> None:
     """All features, in one place."""
-    from lsp_server.features import chat, configuration, execute_command, inline_completion, lifecycle, status
+    from lsp_server.features import (
+        chat,
+        code_action,
+        configuration,
+        execute_command,
+        explain,
+        inline_completion,
+        lifecycle,
+        status,
+    )
 
-    for feature in (lifecycle, configuration, inline_completion, chat, execute_command, status):
+    for feature in (lifecycle, configuration, inline_completion, chat, explain, code_action, execute_command, status):
         feature.register(server)

@@ -67,11 +67,20 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     this.post({ type: 'draft', text: this.draft });
   }
 
+  /** Shows a question and an answer that did not come from the model, as a turn of the conversation. */
+  async show(question: string, answer: string): Promise<void> {
+    this.stop();
+    this.running = undefined;
+    this.messages.push({ role: 'user', content: question }, { role: 'assistant', content: answer });
+    await this.open();
+    this.draw();
+  }
+
   clear(): void {
     this.stop();
     this.running = undefined;
     this.messages = [];
-    this.show();
+    this.draw();
   }
 
   dispose(): void {
@@ -81,7 +90,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   private async receive(message: FromWebview): Promise<void> {
     switch (message.type) {
       case 'ready':
-        this.show();
+        this.draw();
         this.post({ type: 'draft', text: this.draft });
         break;
       case 'ask':
@@ -107,7 +116,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     const running: Running = { id: randomBytes(8).toString('hex'), text: '', cancel: new vscode.CancellationTokenSource() };
     this.messages.push({ role: 'user', content: question });
     this.running = running;
-    this.show();
+    this.draw();
     const maxTokens = vscode.workspace.getConfiguration('codehearth').get('chat.maxTokens', 256);
     const params: ChatParams = { id: running.id, messages: this.messages.slice(-MOST_CHAT_MESSAGES), maxTokens };
     try {
@@ -132,7 +141,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     } else {
       // The next question must not follow one that was never answered: it goes back into the input.
       this.draft = this.messages.pop()?.content ?? '';
-      this.show();
+      this.draw();
       this.post({ type: 'draft', text: this.draft });
       this.post({ type: 'done', text, reason, problem });
     }
@@ -142,7 +151,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     this.running?.cancel.cancel();
   }
 
-  private show(): void {
+  private draw(): void {
     this.post({ type: 'conversation', messages: this.messages, running: this.running?.text });
   }
 

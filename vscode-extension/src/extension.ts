@@ -2,6 +2,8 @@
 
 import * as vscode from 'vscode';
 import { ChatView } from './chatView';
+import { Explainer } from './explain';
+import { ExplainParams } from './protocol';
 import { sentence, Server } from './server';
 import { showMenu, StatusItem } from './status';
 
@@ -9,8 +11,9 @@ let server: Server | undefined;
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const status = new StatusItem();
-  const running = (server = new Server(context.globalStorageUri.fsPath, contributedCommands(context)));
+  const running = (server = new Server(context.globalStorageUri.fsPath, [...contributedCommands(context), 'codehearth.explain']));
   const chat = new ChatView(context.extensionUri, () => running.running());
+  const explainer = new Explainer(chat, () => running.running());
   context.subscriptions.push(
     running,
     status,
@@ -19,10 +22,10 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     running.onClient((client) => chat.attach(client)),
     vscode.window.registerWebviewViewProvider(ChatView.id, chat),
   );
-  const command = (name: string, action: () => unknown): void => {
-    const guarded = async (): Promise<void> => {
+  const command = (name: string, action: (argument?: unknown) => unknown): void => {
+    const guarded = async (argument?: unknown): Promise<void> => {
       try {
-        await action();
+        await action(argument);
       } catch (error) {
         void vscode.window.showErrorMessage(`Codehearth: ${sentence(error)}`);
       }
@@ -34,6 +37,9 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   command('openChat', () => chat.open());
   command('newChat', () => chat.clear());
   command('askAboutSelection', () => chat.askAboutSelection());
+  command('explain', (what) => explainer.explain(what as ExplainParams)); // the command of the server's quick fixes
+  command('explainTraceback', () => explainer.explainTraceback());
+  command('explainTerminalSelection', () => explainer.explainTerminalSelection());
   command('restartServer', () => running.restart());
   command('showLog', () => running.log.show());
   command('menu', showMenu);

@@ -36,6 +36,19 @@ export interface ChatResult {
   timing?: Timing | null;
 }
 
+/** Request client → server: explains an error by facts and rules; null if there is nothing to explain. */
+export const EXPLAIN = 'codehearth/explain';
+/** A text that holds a traceback, or a document with the diagnostic of any language server. */
+export interface ExplainParams {
+  text?: string;
+  uri?: string;
+  diagnostic?: { message: string; range: unknown };
+}
+export interface ExplainResult {
+  error: string;
+  markdown: string;
+}
+
 /** Notification server → client: the next piece of the answer to the request with this id. */
 export const CHAT_DELTA = 'codehearth/chat/delta';
 export interface ChatDeltaParams {

@@ -13,7 +13,7 @@ from runtime.code.errors.syntax_rules import Proposal, proposals
 from runtime.code.errors.view import View, compile_error
 
 MOST_TRIED = 60
-MOST_COMPILED = 200_000  # characters of a source for which changes are tried: each one is a run of the compiler
+MOST_COMPILED = 2_000_000  # characters that are compiled for it in all: some two seconds
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,11 @@ class Repair:
 
 def repair(view: View, error: SyntaxError) -> Repair | None:
     """The first proposal after which the source compiles, else one that gets further down."""
-    if len(view.text) > MOST_COMPILED or not error.lineno:
+    if not error.lineno:
         return None
+    most = min(MOST_TRIED, MOST_COMPILED // max(1, len(view.text)))
     partial: Repair | None = None
-    for proposal in _some(proposals(view, error)):
+    for proposal in _some(proposals(view, error), most):
         try:
             text = apply(view.text, proposal.edits)
         except (ValueError, IndexError):
@@ -46,15 +47,15 @@ def repair(view: View, error: SyntaxError) -> Repair | None:
     return partial
 
 
-def _some(found: Iterator[Proposal]) -> Iterator[Proposal]:
+def _some(found: Iterator[Proposal], most: int) -> Iterator[Proposal]:
+    """The first `most` proposals that differ."""
     seen: set[tuple[Edit, ...]] = set()
     for proposal in found:
-        if proposal.edits in seen:
-            continue
-        seen.add(proposal.edits)
-        yield proposal
-        if len(seen) >= MOST_TRIED:
+        if len(seen) >= most:
             return
+        if proposal.edits not in seen:
+            seen.add(proposal.edits)
+            yield proposal
 
 
 # Beginnings of the compiler's messages, and what they mean in words.

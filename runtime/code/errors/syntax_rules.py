@@ -322,9 +322,7 @@ def _characters(view: View, error: _Error) -> Iterator[Proposal]:
         yield Proposal("Replace the character", (Edit((line, 0), (line, len(text)), plain),))
     rows = [(n, view.line(n)) for n in range(1, len(view.lines) + 1)]
     every = tuple(
-        Edit((n, 0), (n, len(row)), new)
-        for n, row in rows
-        if (new := "".join(_SMART.get(c, c) for c in row)) != row
+        Edit((n, 0), (n, len(row)), new) for n, row in rows if (new := "".join(_SMART.get(c, c) for c in row)) != row
     )
     if len(every) > 1:
         yield Proposal("Replace the characters", every)

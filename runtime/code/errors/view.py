@@ -105,39 +105,45 @@ class View:
                 return node
         return None
 
-    def statement(self, number: int) -> ast.stmt | None:
-        """The innermost statement that covers a line."""
-        if self.tree is None:
-            return None
-        found: ast.stmt | None = None
-        bodies = [self.tree.body]
-        while bodies:
-            here = next((s for s in bodies.pop() if _first(s) <= number <= s.end_lineno), None)
-            if here is None:
-                continue
-            found = here
-            bodies = list(_bodies(here))
+    def statements(self, number: int) -> list[ast.stmt]:
+        """The innermost statements that cover a line; more than one where semicolons put several on it."""
+        found: list[ast.stmt] = []
+        todo = [self.tree.body] if self.tree is not None else []
+        while todo:
+            for statement in todo.pop():
+                if not _covers(statement, number):
+                    continue
+                inner = [block for block in _bodies(statement) if any(_covers(one, number) for one in block)]
+                todo += inner
+                if not inner or statement.lineno == number:
+                    found.append(statement)
         return found
 
+    def statement(self, number: int) -> ast.stmt | None:
+        """The innermost statement that covers a line; of several on one line the first."""
+        found = self.statements(number)
+        return min(found, key=self.start) if found else None
+
     def parts(self, number: int) -> list[ast.AST]:
-        """The nodes that the statement at a line evaluates itself: of a compound statement only its head."""
-        statement = self.statement(number)
-        if statement is None:
-            return []
+        """The nodes that the statements at a line evaluate themselves: of a compound statement only its head."""
+        statements = self.statements(number)
         nodes: list[ast.AST] = []
-        todo: list[ast.AST] = [statement]
+        todo: list[ast.AST] = list(statements)
         while todo and len(nodes) < 20_000:
             node = todo.pop()
             nodes.append(node)
             for name, value in ast.iter_fields(node):
-                if (
-                    node is statement
-                    and name in ("body", "orelse", "finalbody", "handlers", "cases")
-                    and isinstance(value, list)
-                ):
+                if name in _BLOCKS and node in statements and isinstance(value, list):
                     continue
                 todo += [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, ast.AST)]
         return nodes
+
+
+_BLOCKS = frozenset({"body", "orelse", "finalbody", "handlers", "cases"})
+
+
+def _covers(statement: ast.stmt, number: int) -> bool:
+    return _first(statement) <= number <= statement.end_lineno
 
 
 def _first(node: ast.stmt) -> int:

@@ -326,9 +326,7 @@ def _literal_length(s: Situation, node: ast.Subscript) -> Finding | None:
 
 def from_empty(s: Situation) -> Finding | None:
     """pop from empty list."""
-    found = re.match(
-        r"pop.* from (?:an )?empty|pop index out of range|popitem\(\): dictionary is empty", s.message
-    )
+    found = re.match(r"pop.* from (?:an )?empty|pop index out of range|popitem\(\): dictionary is empty", s.message)
     if not found:
         return None
     call = s.the(ast.Call, lambda n: getattr(n.func, "attr", "") in ("pop", "popleft", "popitem"))

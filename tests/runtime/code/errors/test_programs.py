@@ -14,7 +14,9 @@ PATCH = shutil.which("patch")
 
 
 def everything(found) -> str:
-    return "\n".join([found.cause, found.title, found.diff or "", *(f"{fact.name}: {fact.value}" for fact in found.facts)])
+    return "\n".join(
+        [found.cause, found.title, found.diff or "", *(f"{fact.name}: {fact.value}" for fact in found.facts)]
+    )
 
 
 def apply_diff(folder, found) -> None:
