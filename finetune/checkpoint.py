@@ -5,7 +5,7 @@
                       state.json            step, schedule, data cursor and random state, configuration, hashes
 
 A checkpoint is written into a temporary folder, synced and then renamed, so that a kill at any moment leaves the last
-complete one; the two newest are kept, and those that were given a name of their own (DIR/stable). Knows no models:
+complete one; the two newest are kept, and those that were given a name of their own (DIR/best). Knows no models:
 arrays by name, and a JSON-able state.
 """
 
@@ -55,7 +55,7 @@ def save(
     state: Mapping,
     keep: int = KEEP,
 ) -> Path:
-    """Write the checkpoint of `step` and remove all but the `keep` newest. Returns its folder."""
+    """Write the checkpoint of `step` and remove those before it but for the `keep` - 1 newest. Returns its folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
@@ -71,9 +71,16 @@ def save(
         shutil.rmtree(final)
     os.rename(work, final)
     fsync_folder(folder)
-    for old in list_steps(folder)[:-keep]:
+    for old in [path for path in list_steps(folder) if step_of(path) <= step][:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def remove_after(folder: str | os.PathLike, step: int) -> None:
+    """Delete the checkpoints beyond `step`; named ones stay."""
+    for path in list_steps(folder):
+        if step_of(path) > step:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_unfinished(folder: str | os.PathLike) -> None:

@@ -23,6 +23,7 @@ from runtime.generate import make_sampler
 from runtime.models.decoder import Decoder
 from runtime.tensor import no_grad
 
+from . import horizon
 from .data.corpus import Corpus, load_corpus
 from .data.packing import windows
 from .data.phases import Phases, PhaseSettings, phase_seed
@@ -84,7 +85,7 @@ def resume(trainer: Trainer, which: str = "latest", move_horizon: bool = False) 
     """Trainer.resume(), then the settings' horizon in place of the checkpoint's, if asked; run.json follows it."""
     trainer.resume(which)
     if move_horizon:
-        trainer.move_horizon()
+        horizon.move(trainer)
         path = trainer.out / "run.json"
         about = read_json(path, "run", max_depth=24)
         about["recipe"]["train"] |= {"steps": trainer.schedule.total, "minutes": None}

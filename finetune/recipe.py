@@ -15,7 +15,8 @@ from runtime.models.spec import DecoderSpec
 
 from .data.fim import FimSettings
 from .data.phases import PhaseSettings
-from .trainer import TrainSettings
+from .settings import TrainSettings
+from .watch import WatchSettings
 
 _FOLDER = Path(__file__).parent / "recipes"
 
@@ -104,6 +105,7 @@ def _parse(raw: dict, path: Path, minutes: float | None, steps: int | None) -> R
     eval_rows = train.pop("eval_rows", 96)
     if type(eval_rows) is not int or eval_rows < 1:
         raise RecipeError(f"{path}: [train] eval_rows must be an integer >= 1")
+    train["watch"] = build(WatchSettings, _table(train, "watch", path), "train.watch", path)
     if minutes is not None or steps is not None:
         train.pop("minutes", None)
         train.pop("steps", None)

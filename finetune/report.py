@@ -1,7 +1,8 @@
-"""Metrics as JSON lines, and the curve of a run as a PNG (matplotlib, the extra `report`).
+"""Metrics as JSON lines, and the picture of a run as a PNG (matplotlib, the extra `report`).
 
-One object per line: {"step", "loss", "lr", "grad_norm", "tokens", "seconds", "tokens_per_second"} for a step,
-{"step", "val_loss", "val_bits_per_byte"} for an evaluation. Knows nothing of models.
+One object per line, each with "step": {"loss", "lr", "grad_norm", "tokens", "seconds", "tokens_per_second"} for a step,
+{"val_loss", "val_bits_per_byte", "val_top1"} for an evaluation, {"event", "seen", "action", "text", "tokens"} for an
+alarm, {"undone", "undone_loss", "tokens"} for a step that a rollback took back. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -28,6 +29,20 @@ class Metrics:
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
 
+    def undo(self, after: int) -> None:
+        """The run went back to step `after`: rows beyond it stay as undone ones, those of evaluations go."""
+        self._file.close()
+        rows = []
+        for row in read_metrics(self.path):
+            if row["step"] > after and "loss" in row:
+                row = {"step": after, "undone": row["step"], "undone_loss": row["loss"], "tokens": row["tokens"]}
+            elif row["step"] > after and ("event" in row or "undone" in row):
+                row["step"] = after
+            if row["step"] <= after:
+                rows.append(row)
+        atomic_write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+        self._file = open(self.path, "a", encoding="utf-8")
+
     def close(self) -> None:
         self._file.close()
 
@@ -47,10 +62,9 @@ def read_metrics(path: str | os.PathLike) -> list[dict]:
 
 
 def write_curve(metrics: str | os.PathLike, png: str | os.PathLike, title: str = "training") -> str | None:
-    """Draw training and validation loss over tokens. Returns None, or a note why there is no picture."""
+    """Draw losses, gradient norm and learning rate over tokens, events marked. Returns None, or why there is none."""
     rows = read_metrics(metrics)
     train = [row for row in rows if "loss" in row]
-    val = [row for row in rows if "val_loss" in row]
     if len(train) < 2:
         return "no curve: fewer than two steps"
     try:
@@ -58,36 +72,52 @@ def write_curve(metrics: str | os.PathLike, png: str | os.PathLike, title: str =
         from matplotlib.figure import Figure
     except ImportError:
         return "no curve: matplotlib is not installed (pip install 'codehearth[report]')"
-    tokens = {row["step"]: row["tokens"] / 1e6 for row in train}
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 6.5), layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    losses, norms, rates = figure.subplots(3, 1, sharex=True, height_ratios=(5, 1.4, 1.2))
+    x = [row["tokens"] / 1e6 for row in train]
+    title += _draw_losses(losses, rows, train, x)
+    norms.plot(x, [row["grad_norm"] for row in train], color="#7d6b9e", linewidth=0.7)
+    norms.set(ylabel="gradient norm", yscale="log" if all(row["grad_norm"] > 0 for row in train) else "linear")
+    rates.plot(x, [row["lr"] for row in train], color="#3c7a4b", linewidth=1.4)
+    rates.set(ylabel="learning rate", xlabel="tokens (millions)", ylim=(0, None))
+    for event in (row for row in rows if "event" in row):
+        at = event["tokens"] / 1e6
+        for axes in (losses, norms, rates):
+            axes.axvline(at, color="#555555", linestyle=":", linewidth=1)
+        label = f"{event['event']} at step {event['seen']}: {event['action']}"
+        losses.annotate(
+            label, (at, 0.98), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", size=7
+        )
+    for axes in (losses, norms, rates):
+        axes.grid(alpha=0.25)
+    losses.set_title(title, fontsize=11)
+    losses.legend(loc="upper center" if any("event" in row for row in rows) else "upper right")
+    with atomic_write(png) as file:
+        canvas.print_png(file)
+    return None
+
+
+def _draw_losses(axes, rows: list[dict], train: list[dict], x: list[float]) -> str:
+    """Training and validation; steps that were taken back in orange. Returns what the title says of the end."""
     smooth, value = [], None
     for row in train:
         value = row["loss"] if value is None else 0.95 * value + 0.05 * row["loss"]
         smooth.append(value)
-    x = list(tokens.values())
     axes.plot(x, [row["loss"] for row in train], color="#9bb8d3", linewidth=0.6, label="training, each step")
     axes.plot(x, smooth, color="#1f4e79", linewidth=1.6, label="training, smoothed")
-    shown = [row for row in val if row["step"] in tokens]
-    if shown:
-        axes.plot(
-            [tokens[row["step"]] for row in shown],
-            [row["val_loss"] for row in shown],
-            "o-",
-            color="#c0392b",
-            markersize=3,
-            label="validation",
-        )
-        last = shown[-1]
-        if last.get("val_bits_per_byte") is not None:
-            title += (
-                f": validation {last['val_loss']:.3f} nats per token, {last['val_bits_per_byte']:.3f} bits per byte"
-            )
-    low, high = min(smooth + [row["val_loss"] for row in shown]), max(row["loss"] for row in train)
-    axes.set(xlabel="tokens (millions)", ylabel="loss (nats per token)", title=title, ylim=(low * 0.95, high * 1.02))
-    axes.grid(alpha=0.25)
-    axes.legend()
-    with atomic_write(png) as file:
-        canvas.print_png(file)
-    return None
+    undone = sorted((row for row in rows if "undone_loss" in row), key=lambda row: row["undone"])
+    if undone:
+        at = [row["tokens"] / 1e6 for row in undone]
+        axes.plot(at, [row["undone_loss"] for row in undone], ".", color="#e08e2b", markersize=2, label="taken back")
+    tokens = {row["step"]: row["tokens"] / 1e6 for row in train}
+    val = [row for row in rows if "val_loss" in row and row["step"] in tokens]
+    seen = [row["loss"] for row in train] + [row["undone_loss"] for row in undone]
+    low, high = min(smooth + [row["val_loss"] for row in val]), max(seen)
+    axes.set(ylabel="loss (nats per token)", ylim=(low * 0.95, high * 1.02))
+    if not val:
+        return ""
+    at = [tokens[row["step"]] for row in val]
+    axes.plot(at, [row["val_loss"] for row in val], "o-", color="#c0392b", markersize=3, label="validation")
+    last, bits = val[-1], val[-1].get("val_bits_per_byte")
+    return f": validation {last['val_loss']:.3f} nats per token" + (f", {bits:.3f} bits per byte" if bits else "")

@@ -10,6 +10,7 @@ from .muon import Muon
 from .optim import Optimizer, OptimizerSettings
 from .schedule import KINDS, Schedule
 from .sgd import SGD
+from .watch import WatchSettings
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "muon": Muon}
 PRECISIONS = ("f32", "bf16")
@@ -29,6 +30,7 @@ class TrainSettings:
     `muon_ratio` times the learning rate, the rest by AdamW. weight_decay: of matrices, see optim.decays.
     schedule: "cosine" or "wsd", whose rate falls in the last `decay` share of the steps (see schedule.py).
     precision: "f32", or "bf16" for products of bfloat16 with float32 sums; weights and moments stay float32.
+    watch: what is done about NaN, loss spikes, a rising validation loss, and when to stop early (see watch.py).
     eval_every, checkpoint_every, sample_every: in steps; 0 = only at the end (samples: never).
     """
 
@@ -52,6 +54,7 @@ class TrainSettings:
     eval_every: int = 250
     checkpoint_every: int = 250
     sample_every: int = 500
+    watch: WatchSettings = WatchSettings()
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):

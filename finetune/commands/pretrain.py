@@ -24,9 +24,9 @@ def run(argv: Sequence[str]) -> int:
     p.add_argument(
         "--from",
         dest="which",
-        choices=("latest", "stable"),
+        choices=("latest", "best", "stable"),
         default="latest",
-        help="with --resume: from the last checkpoint, or from the one before a wsd schedule's decay",
+        help="with --resume: from the last checkpoint, from the best by validation, or from the one before the decay",
     )
     p.add_argument("--corpus", metavar="DIR", help="corpus folder (default: in the user's cache)")
     p.add_argument("--out", metavar="DIR", help="run folder (default: in the user's cache, by the recipe's name)")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import finetune
-from finetune import checkpoint
+from finetune import checkpoint, horizon
 from finetune.interrupt import finish_on_signals
 from finetune.report import read_metrics
 from finetune.schedule import Schedule
@@ -54,7 +54,7 @@ def test_a_longer_horizon_before_the_decay_gives_the_run_that_had_it_from_the_st
     assert cut.step == 8
     longer = trainer(tmp_path / "cut", steps=40, **WSD)
     longer.resume()
-    longer.move_horizon()
+    horizon.move(longer)
     assert json.loads((longer.checkpoints / "step-00000008" / "state.json").read_text())["schedule"]["total"] == 40
     longer.run()
     assert rates(tmp_path / "cut") == rates(tmp_path / "whole")
@@ -68,13 +68,13 @@ def test_after_the_decay_began_only_the_checkpoint_before_it_goes_on_longer(tmp_
     again = trainer(tmp_path / "run", steps=40, **WSD)
     again.resume()
     with pytest.raises(TrainingError, match=r"began after step 12, step 20 .* --from stable"):
-        again.move_horizon()
+        horizon.move(again)
     again = trainer(tmp_path / "run", steps=40, **WSD)
     again.resume("stable")
-    again.move_horizon()
+    horizon.move(again)
     again.run()
     assert rates(tmp_path / "run") == rates(tmp_path / "whole")
-    assert checkpoint.load(again.stable).step == 24  # the new horizon's own
+    assert checkpoint.load(again.checkpoints / "stable").step == 24  # the new horizon's own
     left = tmp_path / "run" / "left-20"  # the shorter run's end is not lost
     assert checkpoint.load(checkpoint.latest(left / "checkpoints")).step == 20 and len(rates(left)) == 20
 
@@ -84,7 +84,7 @@ def test_horizons_that_would_change_rates_of_the_past_are_refused(tmp_path):
     again = trainer(tmp_path / "cosine", steps=16)
     again.resume()
     with pytest.raises(TrainingError, match=r'"cosine".* stays at 8 steps'):
-        again.move_horizon()
+        horizon.move(again)
     run = trainer(tmp_path / "wsd", steps=40, **WSD)
     run.listener.saved = lambda step, path: run.stop() if step == 16 else None
     run.run()
@@ -92,11 +92,11 @@ def test_horizons_that_would_change_rates_of_the_past_are_refused(tmp_path):
         again = trainer(tmp_path / "wsd", steps=steps, **WSD)
         again.resume()
         with pytest.raises(TrainingError, match=message):
-            again.move_horizon()
+            horizon.move(again)
     again = trainer(tmp_path / "wsd", minutes=1e-6, **WSD)
     again.resume()
     with pytest.raises(TrainingError, match="give more"):
-        again.move_horizon()
+        horizon.move(again)
     with pytest.raises(TrainingError, match='no checkpoint "best"'):
         again.resume("best")
 
@@ -107,7 +107,7 @@ def test_minutes_count_from_the_first_step_when_the_horizon_moves(tmp_path):
     run.run()
     again = trainer(tmp_path, minutes=run.seconds / 60 * 3, **WSD)
     again.resume()
-    again.move_horizon()
+    horizon.move(again)
     assert again.schedule.total == pytest.approx(72, abs=2)
 
 
