@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "Collect Python sources, clean and deduplicate them, split them, and train a tokenizer on them.\n"
         "Without --from: the standard libraries found on this machine and the packages installed beside this program\n"
         "whose licence permits it. Never: the packages held out for evaluation, evaluation sets, this project.",
-        "hearth corpus build\n  hearth corpus build --from ~/project --licence own --split 80/10/10 --out my-corpus",
+        "hearth corpus build\n  hearth corpus build --from ~/project --split 80/10/10 --out my-corpus",
     )
     p.add_argument("action", choices=["build"])
     p.add_argument(
@@ -57,7 +57,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="sources instead of the standard library and the packages; repeatable",
     )
-    p.add_argument("--licence", help='licence of the --from folders: an SPDX expression, or "own" for your own code')
+    p.add_argument(
+        "--licence",
+        help='licence of the --from folders: an SPDX expression, or "own" for your own code (default: own)',
+    )
     p.add_argument(
         "--packages",
         action=argparse.BooleanOptionalAction,
@@ -106,12 +109,10 @@ def _origins(a: argparse.Namespace) -> tuple[list, tuple]:
     from ..data import installed, licences
     from ..data.sources import Source, find_stdlibs
 
-    if a.folders and not a.licence:
-        raise ValueError('--from needs --licence: an SPDX expression such as MIT, or "own" if the code is yours')
     if a.licence and not a.folders:
         raise ValueError("--licence belongs to --from; the licences of packages are read from their metadata")
-    licence = licences.OWN if a.licence == OWN else a.licence
-    if licence and not licences.permitted(licence):
+    licence = licences.OWN if a.licence in (None, OWN) else a.licence
+    if not licences.permitted(licence):
         raise ValueError(f"{a.licence!r} is not on the list of permitted licences ({licences.LIST.name})")
     for folder in a.folders or ():
         if not Path(folder).is_dir():

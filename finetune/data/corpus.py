@@ -99,7 +99,9 @@ class Corpus:
             raise FileNotFoundError(f"{path} is missing: build the corpus again with `hearth corpus build`")
         tokenizer = load_tokenizer(path)
         if self.manifest.summary.get("tokenizer_sha256") not in (None, tokenizer.sha256):
-            raise FormatError("tokenizer", path, None, "is not the one of this corpus; build the corpus again")
+            raise FormatError(
+                "tokenizer", path, None, "is another tokenizer than the corpus was built with; build the corpus again"
+            )
         return tokenizer
 
     def chat(self, split: str) -> list[chat.ChatDocument]:

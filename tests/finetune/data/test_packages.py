@@ -194,14 +194,13 @@ def test_the_command_reads_a_site_packages_folder_and_says_what_it_left_out(site
     assert summary["shares"] == [80, 10, 10] and summary["sources"]["mine"]["files_kept"] == 1
     corpus = load_corpus(out)
     assert corpus.tokenizer().sha256 == summary["tokenizer_sha256"]
-    assert run([*argv, "--from", str(tmp_path / "mine"), "--licence", "own", "--no-packages"]) == 0
+    assert run([*argv, "--from", str(tmp_path / "mine"), "--no-packages"]) == 0
     assert list(json.loads((out / "summary.json").read_text())["sources"]) == ["mine"]
 
 
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--from", "."], "--licence"),
         (["--licence", "MIT"], "--from"),
         (["--from", ".", "--licence", "GPL-3.0-only"], "not on the list"),
         (["--from", "nowhere", "--licence", "MIT"], "nowhere"),
