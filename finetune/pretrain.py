@@ -3,6 +3,7 @@
 RUN/run.json         recipe, corpus summary, tokenizer hash (what export and the card need)
 RUN/tokenizer.json   the tokenizer of the run
 RUN/samples.txt      what the model continues, now and then
+RUN/left-N/          what came after the checkpoint that the run went back to by --from, up to step N
 RUN/{checkpoints/, metrics.jsonl, curve.png}   see trainer.py
 """
 

@@ -70,6 +70,7 @@ def write_curve(metrics: str | os.PathLike, png: str | os.PathLike, title: str =
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullFormatter
     except ImportError:
         return "no curve: matplotlib is not installed (pip install 'codehearth[report]')"
     figure = Figure(figsize=(8, 6.5), layout="constrained")
@@ -78,7 +79,13 @@ def write_curve(metrics: str | os.PathLike, png: str | os.PathLike, title: str =
     x = [row["tokens"] / 1e6 for row in train]
     title += _draw_losses(losses, rows, train, x)
     norms.plot(x, [row["grad_norm"] for row in train], color="#7d6b9e", linewidth=0.7)
-    norms.set(ylabel="gradient norm", yscale="log" if all(row["grad_norm"] > 0 for row in train) else "linear")
+    norms.set(ylabel="gradient norm")
+    low, high = min(row["grad_norm"] for row in train), max(row["grad_norm"] for row in train)
+    if low > 0:
+        norms.set_yscale("log")
+        marks = (1, 2, 5) if high < 30 * low else (1,)
+        norms.yaxis.set(major_locator=LogLocator(subs=marks, numticks=5), major_formatter="{x:g}")
+        norms.yaxis.set_minor_formatter(NullFormatter())
     rates.plot(x, [row["lr"] for row in train], color="#3c7a4b", linewidth=1.4)
     rates.set(ylabel="learning rate", xlabel="tokens (millions)", ylim=(0, None))
     for event in (row for row in rows if "event" in row):
@@ -92,7 +99,7 @@ def write_curve(metrics: str | os.PathLike, png: str | os.PathLike, title: str =
     for axes in (losses, norms, rates):
         axes.grid(alpha=0.25)
     losses.set_title(title, fontsize=11)
-    losses.legend(loc="upper center" if any("event" in row for row in rows) else "upper right")
+    figure.legend(loc="outside lower center", ncols=4, fontsize=9)
     with atomic_write(png) as file:
         canvas.print_png(file)
     return None
@@ -100,16 +107,18 @@ def write_curve(metrics: str | os.PathLike, png: str | os.PathLike, title: str =
 
 def _draw_losses(axes, rows: list[dict], train: list[dict], x: list[float]) -> str:
     """Training and validation; steps that were taken back in orange. Returns what the title says of the end."""
-    smooth, value = [], None
-    for row in train:
-        value = row["loss"] if value is None else 0.95 * value + 0.05 * row["loss"]
-        smooth.append(value)
+    smooth, value = [], 0.0
+    for n, row in enumerate(train, 1):
+        value = 0.95 * value + 0.05 * row["loss"]
+        smooth.append(value / (1 - 0.95**n))  # as if the steps before the first did not count
     axes.plot(x, [row["loss"] for row in train], color="#9bb8d3", linewidth=0.6, label="training, each step")
     axes.plot(x, smooth, color="#1f4e79", linewidth=1.6, label="training, smoothed")
     undone = sorted((row for row in rows if "undone_loss" in row), key=lambda row: row["undone"])
     if undone:
         at = [row["tokens"] / 1e6 for row in undone]
-        axes.plot(at, [row["undone_loss"] for row in undone], ".", color="#e08e2b", markersize=2, label="taken back")
+        axes.plot(
+            at, [row["undone_loss"] for row in undone], ".", color="#e07b00", markersize=4, zorder=4, label="taken back"
+        )
     tokens = {row["step"]: row["tokens"] / 1e6 for row in train}
     val = [row for row in rows if "val_loss" in row and row["step"] in tokens]
     seen = [row["loss"] for row in train] + [row["undone_loss"] for row in undone]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,8 +60,10 @@ def run(argv: Sequence[str]) -> int:
             score = trainer.run()
     minutes = trainer.seconds / 60
     if caught.signal:
-        again = f"hearth pretrain --recipe {a.recipe} --out {out} --resume"
-        print(f"stopped after step {trainer.step} of {trainer.schedule.total}, {minutes:.1f} minutes; go on: {again}")
+        corpus = ["--corpus", a.corpus] if a.corpus else []
+        again = shlex.join(["hearth", "pretrain", "--recipe", a.recipe, *corpus, "--out", str(out), "--resume"])
+        of = f" of {trainer.schedule.total}" if trainer.schedule.total else ""
+        print(f"stopped after step {trainer.step}{of}, {minutes:.1f} minutes; go on with: {again}")
         return 128 + caught.signal
     print(f"trained {trainer.step} steps, {trainer.tokens:,} tokens in {minutes:.1f} minutes; run in {out}")
     if score:

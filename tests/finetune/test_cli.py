@@ -1,7 +1,10 @@
 """The commands as a user runs them on a tiny corpus: corpus, pretrain, resume, export, eval; and their errors."""
 
 import json
+import os
+import shlex
 import shutil
+import signal
 
 import pytest
 
@@ -107,6 +110,24 @@ def test_a_wsd_run_with_a_later_phase_is_extended_from_before_its_decay(place, c
     assert json.loads((place / "phases" / "run.json").read_text())["recipe"]["train"]["steps"] == 20
     assert (place / "phases" / "left-12" / "checkpoints" / "step-00000012").is_dir()
     assert [r["step"] for r in rows(place, "phases") if "loss" in r] == list(range(1, 21))
+
+
+def test_ctrl_c_finishes_the_step_and_prints_the_command_that_goes_on(place, capsys, monkeypatch):
+    seen = []
+
+    def stepped(self, step, total, row):
+        if step == 7 and not seen:
+            seen.append(step)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("finetune.progress.ProgressListener.stepped", stepped)
+    assert commands["pretrain"](pretrain(place, "ctrl c")) == 128 + signal.SIGINT
+    words = shlex.split(capsys.readouterr().out)
+    assert words[:6] == ["stopped", "after", "step", "7", "of", "40,"]
+    again = words[words.index("hearth") + 2 :]
+    assert commands["pretrain"](again) == 0
+    pick = lambda run: [(r["step"], r["loss"]) for r in rows(place, run) if "loss" in r]  # noqa: E731
+    assert pick("ctrl c") == pick("run")
 
 
 def test_export_gives_a_folder_that_loads_and_a_card(place, capsys):
@@ -250,6 +271,8 @@ def test_the_bundled_recipes_are_valid_and_in_the_promised_size():
         (("[train]", "[[data.later]]\nstep = 5\ncontext = 128\n[train]"), "longer than"),
         (("[train]", "[[data.later]]\nstep = 5\nfim = {rat = 1.0}\n[train]"), "rat"),
         (("steps = 40", 'steps = 40\nschedule = "wds"'), "wsd"),
+        (("steps = 40", "steps = 40\nwatch = {spik = 1}"), "spik"),
+        (("steps = 40", 'steps = 40\nwatch = {nan = "note"}'), r"\[train.watch\] nan must be"),
         (("steps = 40", 'steps = 40\nprecision = "bf61"'), "bf16"),
         (("seed = 3", "seed = "), "TOML"),
     ],
