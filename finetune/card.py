@@ -132,7 +132,7 @@ def _quality(what: str, name: str, report: Mapping) -> list[str]:
 
 def _probes(what: str, probes: Mapping) -> list[str]:
     rows = tables.markdown(*tables.probe_rows(probes))
-    return [f"### Probes on {what}", "", *rows, "", probes["questions"]["words"]]
+    return [f"### Probes on {what.split(' (')[0]}", "", *rows, "", probes["questions"]["words"]]
 
 
 def _data(corpus: Mapping) -> list[str]:
@@ -151,7 +151,8 @@ def _data(corpus: Mapping) -> list[str]:
         "",
         f"{len(sources)} sources; files by licence: {counts}.",
         "Cleaned, deduplicated and split. The weights come with the program under its licence; short passages that the",
-        "model repeats from a source remain under that source's.",
+        "model repeats from a source remain under that source's, and their copyright with its authors (of cpython: the",
+        "Python Software Foundation).",
         "",
         *tables.markdown(["source", "version", "licence", "files kept", "MB"], rows),
         "",

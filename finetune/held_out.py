@@ -26,10 +26,12 @@ _SECTION_LINES = 200
 
 @dataclass(frozen=True)
 class HeldOut:
-    """texts: what to measure on. packages: those that `unseen` stands for here, with versions."""
+    """texts: what to measure on. packages: those that `unseen` stands for here, with versions. corpus: hash of the
+    corpus whose split was read, or None."""
 
     texts: list[str]
     packages: tuple[str, ...] = ()
+    corpus: str | None = None
 
 
 def unseen_packages() -> list[Source]:
@@ -53,9 +55,10 @@ def texts_of(
     packages: list[str] = []
     refused: Counter[str] = Counter()
     seen = 0
+    loaded = load_corpus(corpus) if set(on) & set(SPLITS) else None
     for name in on:
         if name in SPLITS:
-            found += [d.text for d in load_corpus(corpus).documents(name)]
+            found += [d.text for d in loaded.documents(name)]
             continue
         if name == UNSEEN:
             installed = unseen_packages()
@@ -85,7 +88,7 @@ def texts_of(
     texts = _mixed(found, max_bytes)
     if not texts:
         raise ValueError(f"{' '.join(on)}: there is no Python text")
-    return HeldOut(texts, tuple(packages))
+    return HeldOut(texts, tuple(packages), loaded.sha256 if loaded else None)
 
 
 def _mixed(files: Sequence[str], max_bytes: int) -> list[str]:

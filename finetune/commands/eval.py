@@ -48,11 +48,15 @@ def run(argv: Sequence[str]) -> int:
     if a.seed < 0:
         raise ValueError(f"--seed must not be negative, not {a.seed}")
     import runtime
+    from runtime.files.hf_config import own_section
 
     held = texts_of(a.on, a.corpus, a.max_bytes)
     if held.packages:
         print(f"unseen here: {', '.join(held.packages)}", file=sys.stderr)
     model = runtime.load_model(a.model)
+    trained_on = own_section(model.config).get("corpus")
+    if held.corpus and trained_on and trained_on != held.corpus:
+        print("note: the model was trained on another corpus, which may hold files of this split", file=sys.stderr)
     wanted = list(a.opponent)
     if a.all:
         wanted += [name for name in BUILT_IN if name not in wanted and _possible(name, a.corpus)]

@@ -54,12 +54,11 @@ def run(argv: Sequence[str]) -> int:
 def _sets(facts: dict, a) -> list[tuple[str, list[str]]]:
     """(name, texts) to measure on. Raises ValueError for the corpus of another run: its validation files may be among
     the files that this model has read, and its n-grams would be of other training files."""
-    from ..data.corpus import load_corpus
-
-    folder = a.corpus or default_corpus()
-    if load_corpus(folder).sha256 != facts["run"]["corpus"]["manifest_sha256"]:
+    held = texts_of(["val"], a.corpus, a.max_bytes)
+    if held.corpus != facts["run"]["corpus"]["manifest_sha256"]:
+        folder = a.corpus or default_corpus()
         raise ValueError(f"{folder} is not the corpus of this run: give it with --corpus, or --no-eval")
-    sets = [("validation files", texts_of(["val"], a.corpus, a.max_bytes).texts)]
+    sets = [("validation files", held.texts)]
     if a.unseen is not None:
         held = texts_of(a.unseen or ["unseen"], a.corpus, a.max_bytes)
         names = held.packages or tuple(Path(path).resolve().stem for path in a.unseen)

@@ -219,6 +219,12 @@ def test_errors_are_one_clear_line(place, tmp_path, capsys):
     assert "'nix'" in error_of(capsys, "eval", ["default", "--on", str(tmp_path / "a.py"), "--opponent", "nix"])
     assert "twice" in error_of(capsys, "eval", ["default", "--on", str(tmp_path / "a.py"), "--opponent", "nix", "nix"])
     assert "--no-eval" in error_of(capsys, "export", ["--out", str(tmp_path / "o"), "--no-eval", "--unseen", "x"])
+    shutil.copytree(place / "run", tmp_path / "run")
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    about["corpus"]["manifest_sha256"] = "0" * 64  # its training files may be this corpus's validation files
+    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+    argv = ["--run", str(tmp_path / "run"), "--out", str(tmp_path / "p"), "--corpus", str(place / "corpus")]
+    assert "not the corpus of this run" in error_of(capsys, "export", argv)
     missing = ["--run", str(place / "run"), "--out", str(tmp_path / "o"), "--unseen", str(tmp_path / "nix")]
     assert "nix" in error_of(capsys, "export", missing) and not (tmp_path / "o").exists()
 

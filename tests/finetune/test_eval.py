@@ -22,7 +22,7 @@ TEXT = inspect.getsource(textwrap)
 
 
 @pytest.mark.parametrize(
-    ("better", "worse", "p"), [(0, 0, 1.0), (1, 0, 1.0), (5, 5, 1.0), (8, 2, 0.109375), (10, 0, 1 / 512), (0, 6, 1 / 32)]
+    ("better", "worse", "p"), [(0, 0, 1), (1, 0, 1), (5, 5, 1), (8, 2, 0.109375), (10, 0, 1 / 512), (0, 6, 1 / 32)]
 )  # fmt: skip
 def test_the_sign_test_is_exact(better, worse, p):
     assert sign_test(better, worse) == pytest.approx(p)
