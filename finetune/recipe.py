@@ -1,7 +1,8 @@
 """Recipes: a TOML file that fixes everything a pre-training run depends on besides the corpus.
 
-Sections: top level (name, seed), [model], [data], [train]; unknown keys are errors, so that a typing slip cannot
-silently train something else.
+Sections: top level (name, seed), [model], [data] with [data.fim] and [[data.later]] (phases), [train] with
+[train.watch] (what is done when something goes wrong); unknown keys are errors, so that a typing slip cannot silently
+train something else.
 """
 
 from __future__ import annotations
