@@ -72,7 +72,7 @@ def write_curve(metrics: str | os.PathLike, png: str | os.PathLike, title: str =
         from matplotlib.figure import Figure
         from matplotlib.ticker import LogLocator, NullFormatter
     except ImportError:
-        return "no curve: matplotlib is not installed (pip install 'codehearth[report]')"
+        return "no curve: matplotlib is not installed (pip install matplotlib)"
     figure = Figure(figsize=(8, 6.5), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     losses, norms, rates = figure.subplots(3, 1, sharex=True, height_ratios=(5, 1.4, 1.2))

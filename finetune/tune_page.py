@@ -83,7 +83,7 @@ def picture(proof: dict, png: str | os.PathLike) -> str | None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        return "no picture: matplotlib is not installed (pip install 'codehearth[report]')"
+        return "no picture: matplotlib is not installed (pip install matplotlib)"
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=[2, 3])

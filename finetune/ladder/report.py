@@ -74,7 +74,7 @@ def write_picture(results: dict, folders: list[Path], png: Path) -> str | None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        return "no picture: matplotlib is not installed (pip install 'codehearth[report]')"
+        return "no picture: matplotlib is not installed (pip install matplotlib)"
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
