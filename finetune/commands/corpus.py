@@ -16,6 +16,7 @@ def run(argv: Sequence[str]) -> int:
     from runtime.text import train_bpe
 
     from ..data import shards
+    from ..data.candidates import TEST_SHARE
     from ..data.corpus import build_corpus, load_corpus
 
     origins, held_out = _origins(a)
@@ -29,6 +30,7 @@ def run(argv: Sequence[str]) -> int:
             origins=origins,
             exclude_file=a.exclude_code_of,
             max_package_bytes=a.max_package_bytes,
+            test_share=a.test_share if a.test_share is not None else 1.0 if a.folders else TEST_SHARE,
             held_out=held_out,
         )
     corpus = load_corpus(out)
@@ -82,6 +84,12 @@ def _parser() -> argparse.ArgumentParser:
         help="of one package at most (default 4000000; 0: no limit)",
     )
     p.add_argument("--vocab-size", type=count, default=4096, help="entries of the tokenizer (default 4096)")
+    p.add_argument(
+        "--test-share",
+        type=float,
+        metavar="X",
+        help="tests at most this part of a source (default: a third; all of them with --from)",
+    )
     p.add_argument("--no-tests", action="store_true", help="leave out test files")
     p.add_argument("--exclude-code-of", metavar="FILE", help="leave out files that share code with this file too")
     return p

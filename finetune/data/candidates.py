@@ -10,6 +10,8 @@ import numpy as np
 
 from finetune.data import chat, decontaminate, sources
 
+TEST_SHARE = 1 / 3  # of a package's bytes: tests repeat themselves more than the code that they test
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -18,7 +20,7 @@ class Rules:
     that no file may hold; held_out: (file, name) of the held-out packages at hand, which no file may resemble."""
 
     include_tests: bool = True
-    test_share: float = 1 / 3
+    test_share: float = TEST_SHARE
     max_package_bytes: int = 0
     exempt: frozenset[str] = frozenset({"cpython"})
     forbidden: np.ndarray = field(default_factory=decontaminate.evaluation_windows)

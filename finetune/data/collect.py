@@ -136,7 +136,7 @@ def _fair_share(found: list[Candidate], rules: Rules, ledger: Ledger) -> Iterato
         tests = [c for c in files if sources.is_test(c.relative)]
         code = [c for c in files if not sources.is_test(c.relative)]
         share = limit
-        if code:  # a folder of nothing but tests is taken as it is
+        if code and rules.test_share < 1:  # a folder of nothing but tests is taken as it is
             beside = sum(c.bytes for c in code) * rules.test_share / (1 - rules.test_share)
             share = min(limit * rules.test_share, beside)
         chosen = list(_choose(tests, share))

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from finetune.data import chat, decontaminate, sources, unseen
-from finetune.data.candidates import Kept, Ledger, Rules
+from finetune.data.candidates import TEST_SHARE, Kept, Ledger, Rules
 from finetune.data.clusters import choose_split
 from finetune.data.collect import Progress, collect
 from runtime.files.atomic import atomic_write_bytes
@@ -119,6 +119,7 @@ def build_corpus(
     origins: Sequence[sources.Source] | None = None,
     exclude_file: str | os.PathLike | None = None,
     max_package_bytes: int = 0,
+    test_share: float = TEST_SHARE,
     held_out: Sequence[tuple[Path, str]] = (),
     workers: int | None = None,
 ) -> Manifest:
@@ -126,19 +127,22 @@ def build_corpus(
 
     origins: default find_stdlibs(); the newest version wins among near-duplicates. split: shares of train, val, test,
     drawn by cluster of near-duplicates. exclude_file: text whose runs of 10 code tokens no kept file may contain,
-    beside those of the evaluation sets. max_package_bytes: of one package at most, 0: no limit. held_out: (file, name)
+    beside those of the evaluation sets. max_package_bytes: of one package at most, 0: no limit. test_share: of a
+    package's kept bytes, tests at most. held_out: (file, name)
     that no kept file may resemble. workers: processes that read, default one a core.
     Raises EmptyCorpus when nothing is left, ValueError for shares that are not three positive numbers.
     """
     if len(split) != 3 or min(split) < 0 or split[0] <= 0:
         raise ValueError(f"split needs three shares (train > 0, val, test), got {tuple(split)}")
+    if not 0 <= test_share <= 1:
+        raise ValueError(f"the share of tests must lie between 0 and 1, got {test_share}")
     began = time.monotonic()
     origins = sorted(sources.find_stdlibs() if origins is None else origins, key=lambda s: s.version, reverse=True)
     forbidden = decontaminate.evaluation_windows()
     if exclude_file:
         text = read_bytes(exclude_file, MAX_TEXT).decode("utf-8", "replace")
         forbidden = np.union1d(forbidden, decontaminate.telling_windows([text]))
-    rules = Rules(include_tests, max_package_bytes=max_package_bytes, forbidden=forbidden, held_out=tuple(held_out))
+    rules = Rules(include_tests, test_share, max_package_bytes, forbidden=forbidden, held_out=tuple(held_out))
     kept, ledger = collect(origins, rules, progress, workers)
     if not kept:
         looked = ", ".join(str(o.root) for o in origins) or "nowhere"

@@ -1,4 +1,4 @@
-"""The corpus accounts for every file, keeps each text once, splits by module, and notices what was changed."""
+"""The corpus accounts for every file, keeps each text once, splits by cluster, and notices what was changed."""
 
 import hashlib
 import shutil
@@ -88,6 +88,8 @@ def test_wrong_shares_are_refused(origin, tmp_path):
     for shares in ((1,), (0, 0.5, 0.5), (1, -1, 1)):
         with pytest.raises(ValueError, match="shares"):
             build_corpus(tmp_path, origins=[origin], split=shares)
+    with pytest.raises(ValueError, match="share of tests"):
+        build_corpus(tmp_path, origins=[origin], test_share=1.5)
 
 
 @pytest.mark.parametrize("name", ["train.txt", "manifest.jsonl"])

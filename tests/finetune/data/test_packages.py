@@ -135,6 +135,8 @@ def test_a_package_gets_its_share_and_tests_no_more_than_theirs(tmp_path):
     tests = [p for p in kept if "/tests/" in p]
     assert len(tests) == 3 and 9 <= len(kept) - 1 <= 10
     left = corpus.manifest.summary["left_out"]
+    everything = built(tmp_path / "all", tmp_path / "site", test_share=1.0)
+    assert len(everything.manifest.files) == 41
     assert left["over the share of a package"]["files"] + left["over the share of tests"]["files"] == 41 - len(kept)
 
 
