@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+FEW = 8  # documents that are too few to be resampled
 
 # (ids, first, targets) -> nats and best id, each (len(targets),): targets[i] follows ids[: first + 1 + i]
 Scorer = Callable[[list[int], int, list[int]], tuple[np.ndarray, np.ndarray]]
@@ -92,13 +94,15 @@ def ratio(values: np.ndarray, weights: np.ndarray) -> dict:
 
 def difference(a: np.ndarray, of_a: np.ndarray, b: np.ndarray, of_b: np.ndarray) -> dict:
     """sum(a) / sum(of_a) - sum(b) / sum(of_b), float64 (documents,) each, and its paired bootstrap interval: the same
-    documents are drawn for both sides. n is the sum of of_a."""
+    documents are drawn for both sides. n is the sum of of_a. One document has no interval: low, high None."""
     if not of_a.sum() or not of_b.sum():
         return {"value": None, "n": 0, "low": None, "high": None}
+    value = float(a.sum() / of_a.sum() - b.sum() / of_b.sum())
+    if len(a) < 2:
+        return {"value": value, "n": int(of_a.sum()), "low": None, "high": None}
     pick = np.random.default_rng(0).integers(0, len(a), (1000, len(a)))
     drawn = [v[pick].sum(axis=1) / np.maximum(w[pick].sum(axis=1), 1) for v, w in ((a, of_a), (b, of_b))]
     low, high = np.quantile(drawn[0] - drawn[1], (0.025, 0.975))
-    value = float(a.sum() / of_a.sum() - b.sum() / of_b.sum())
     return {"value": value, "n": int(of_a.sum()), "low": float(low), "high": float(high)}
 
 
@@ -129,13 +133,27 @@ def logit_scorer(logits: Callable[[list[int]], np.ndarray]) -> Scorer:
 
 @dataclass
 class DocumentScore:
-    """Sums over one document. index: its place among those that were given."""
+    """Sums over one document. index: its place among those that were given. windows: the same sums of what each window
+    added."""
 
     index: int
     nats: float = 0.0
     tokens: int = 0
     bytes: int = 0
     hits: int = 0
+    windows: list[DocumentScore] = field(default_factory=list)
+
+    def add(self, window: DocumentScore) -> None:
+        self.nats += window.nats
+        self.tokens += window.tokens
+        self.bytes += window.bytes
+        self.hits += window.hits
+        self.windows.append(window)
+
+
+def units(documents: Sequence[DocumentScore]) -> list[DocumentScore]:
+    """What intervals resample: documents, or the windows of fewer than 8, which would give intervals of no width."""
+    return list(documents) if len(documents) >= FEW else [w for d in documents for w in (d.windows or [d])]
 
 
 class Evaluation:
@@ -174,12 +192,11 @@ class Evaluation:
             first = done - at - 1
             targets = whole[done : at + len(part) + 1]
             nats, best = self._score(part, first, targets)
-            document.nats += float(nats.sum())
-            document.hits += int((best == np.array(targets)).sum())
+            hits = int((best == np.array(targets)).sum())
+            size = sum(len(self._tokens[i]) for i in targets)
+            document.add(DocumentScore(document.index, float(nats.sum()), len(targets), size, hits))
             done += len(targets)
             at = max(0, done - 1 - self._window // 2)
-        document.tokens = len(whole) - 1
-        document.bytes = sum(len(self._tokens[i]) for i in whole[1:])
         if document.bytes:
             self.documents.append(document)
 
@@ -190,9 +207,10 @@ class Evaluation:
         """
         if not self.documents:
             raise ValueError("there is no text to evaluate")
-        nats = np.array([d.nats for d in self.documents])
-        tokens = np.array([d.tokens for d in self.documents], np.float64)
-        size = np.array([d.bytes for d in self.documents], np.float64)
+        scored = units(self.documents)
+        nats = np.array([d.nats for d in scored])
+        tokens = np.array([d.tokens for d in scored], np.float64)
+        size = np.array([d.bytes for d in scored], np.float64)
         bits = ratio(nats / math.log(2), size)
         loss = ratio(nats, tokens)
         return {
@@ -204,5 +222,5 @@ class Evaluation:
                 "high": math.exp(loss["high"]),
             },
             # Tokens of one document are right or wrong together: Wilson's interval would be far too narrow.
-            "top1": ratio(np.array([d.hits for d in self.documents], np.float64), tokens),
+            "top1": ratio(np.array([d.hits for d in scored], np.float64), tokens),
         }

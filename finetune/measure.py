@@ -18,7 +18,7 @@ from runtime.code.complete import complete, prompt_at
 from runtime.code.postprocess import Offer, Silence, apply
 
 from .carets import KINDS, Place, similarity
-from .evaluate import DocumentScore, Evaluation, difference, logit_scorer, proportion, ratio, sign_test
+from .evaluate import FEW, DocumentScore, Evaluation, difference, logit_scorer, proportion, ratio, sign_test, units
 from .floor import Reader
 
 Progress = Callable[[int, int, str], None]
@@ -130,6 +130,9 @@ def paired(ours: Measurement, theirs: Measurement) -> dict:
         raise ValueError("only measurements of the same carets can be compared")
     other = {d.index: d for d in theirs.documents}
     pairs = [(a, other[a.index]) for a in ours.documents if a.index in other]
+    split = units([a for a, _ in pairs]), units([b for _, b in pairs])
+    if ours.vocabulary == theirs.vocabulary and len(split[0]) == len(split[1]):  # else windows do not match
+        pairs = list(zip(*split, strict=True))
     column = lambda side, key: np.array([getattr(pair[side], key) for pair in pairs], np.float64)  # noqa: E731
     kinds = np.array([place.kind for place in ours.places])
     exact = ours.exact.astype(np.float64) - theirs.exact
@@ -151,8 +154,10 @@ def _difference(values: np.ndarray, places: Sequence[Place], chosen: np.ndarray)
 
 
 def _by_document(values: np.ndarray, places: Sequence[Place]) -> tuple[np.ndarray, np.ndarray]:
-    """Sums and counts of values for each document that has a place."""
+    """Sums and counts of values for each document that has a place; for each place, where documents are too few."""
     names = sorted({place.document for place in places})
+    if len(names) < FEW:
+        return np.asarray(values, np.float64), np.ones(len(values))
     sums, counts = np.zeros(len(names)), np.zeros(len(names))
     row = {name: i for i, name in enumerate(names)}
     for value, place in zip(values, places, strict=True):

@@ -67,6 +67,8 @@ def verdict(key: str, r: Mapping) -> str:
     interval for the others."""
     if r["value"] is None:
         return "not measured"
+    if r["low"] is None:
+        return "one text is too few"
     sign = -1 if "bits" in key else 1
     if key.startswith("line") and "p" in r:
         shown = r["p"] < 0.05
@@ -83,6 +85,9 @@ def sentences(name: str, other: Mapping) -> list[str]:
     for key, r in flat(other["paired"]).items():
         found = verdict(key, r)
         if found == "not measured":
+            continue
+        if found == "one text is too few":
+            out.append(f"{key}: {found} to say which is better.")
             continue
         if found == "no difference shown":
             text = f"{key}: no difference shown between {name} and {other['name']} ({_amount(r, key)})"
@@ -129,7 +134,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def interval(r: Mapping, key: str, sign: str = "") -> str:
-    return "-" if r["value"] is None else f"{_show(r['low'], key, sign)} to {_show(r['high'], key, sign)}"
+    return "-" if r["low"] is None else f"{_show(r['low'], key, sign)} to {_show(r['high'], key, sign)}"
 
 
 def _is_share(key: str) -> bool:

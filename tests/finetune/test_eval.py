@@ -170,3 +170,17 @@ def test_all_without_a_corpus_leaves_the_ngrams_out_and_says_so(folders, tmp_pat
     assert len(found["diversity"]["distinct_3"]) == 4 and set(found["diversity"]["rises"]) == {
         "distinct_1", "distinct_2", "distinct_3",
     }  # fmt: skip
+
+
+def test_one_text_has_intervals_of_some_width(folders):
+    model = runtime.load_model(str(folders[0]))
+    other = opponents_of([str(folders[1]), "suffix"], model, None)
+    report = evaluate_model(model, [TEXT[:6000]], carets=8, opponents=other)
+    other[0]["subject"].close()
+    for key in ("bits_per_byte", "top1", "perplexity"):
+        assert report["results"][key]["low"] < report["results"][key]["value"] < report["results"][key]["high"]
+    assert report["results"]["bits_per_byte"]["n"] == 6000
+    words, same = report["opponents"]
+    assert words["paired"]["bits_per_byte"]["low"] is None and "one text is too few" in words["words"][0]
+    assert same["paired"]["bits_per_byte"]["low"] < same["paired"]["bits_per_byte"]["high"]
+    assert tables.paired_rows(words)[1][0][2] == "-"
