@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -39,9 +40,10 @@ def climb(raw: dict, path: Path, a) -> int:
     with finish_on_signals(run.stop) as caught:
         results = run.run()
     if results is None:
-        horizon = f" --minutes {a.minutes:g}" if a.minutes else f" --steps {a.steps}" if a.steps else ""
-        corpus = f" --corpus {a.corpus}" if a.corpus else ""
-        print(f"stopped; go on: hearth pretrain --recipe {a.recipe} --out {out}{horizon}{corpus} --resume")
+        command = ["hearth", "pretrain", "--recipe", a.recipe, "--out", str(out), "--resume"]
+        for option, value in (("--minutes", a.minutes), ("--steps", a.steps), ("--corpus", a.corpus)):
+            command += [option, f"{value}"] if value else []
+        print(f"stopped; go on with: {shlex.join(command)}")
         return 128 + caught.signal
     console = Console(highlight=False)
     console.print(table_of(results, console.width))

@@ -15,7 +15,8 @@ def run(argv: Sequence[str]) -> int:
         "pretrain",
         "Train a model from random weights. A run that was stopped, by Ctrl-C or otherwise, goes on with --resume; "
         "with --steps or --minutes too its horizon moves, where the schedule allows it.",
-        "hearth pretrain --recipe first --minutes 30",
+        "hearth pretrain --recipe first --minutes 30\n"
+        "  hearth pretrain --recipe ladder                  every model from a bigram table to a Llama-style decoder",
     )
     p.add_argument("--recipe", required=True, metavar="R", help="bundled recipe by name, or a .toml file")
     horizon = p.add_mutually_exclusive_group()
