@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -111,17 +112,18 @@ def validation(model, corpus: Corpus, tokenizer, recipe: Recipe):
         return None
     order = np.random.default_rng(0).permutation(len(texts))
     rows = -(-recipe.data.batch // recipe.train.accumulate)
-    fixed = [
-        (ids, targets)
-        for ids, targets, _ in windows(
-            [texts[i] for i in order], tokenizer, rows, recipe.data.context, max_windows=recipe.eval_rows
-        )
-    ]
+    return scorer(model, [texts[i] for i in order], tokenizer, rows, recipe.data.context, recipe.eval_rows)
+
+
+def scorer(model, texts: list[str], tokenizer, rows: int, context: int, max_windows: int) -> Callable[[], TokenScore]:
+    """() -> TokenScore of `model`, with the weights that it holds at the time, on the same windows of texts."""
+    fixed = list(windows(texts, tokenizer, rows, context, max_windows=max_windows))
     lengths = token_lengths(tokenizer)
 
     @no_grad()
     def evaluate() -> TokenScore:
-        return score_batches(lambda ids, targets: model.loss(ids, targets).item(), fixed, lengths)
+        pairs = ((ids, targets) for ids, targets, _ in fixed)
+        return score_batches(lambda ids, targets: model.loss(ids, targets).item(), pairs, lengths)
 
     return evaluate
 

@@ -18,16 +18,15 @@ import numpy as np
 
 import runtime
 from runtime.models.decoder import Decoder
-from runtime.tensor import no_grad
 from runtime.tensor.precision import compute
 
 from . import checkpoint
 from .carets import KINDS, Place, choose
-from .data.packing import windows
 from .data.sections import sections
 from .data.streams import RowStreams
-from .evaluate import TokenScore, score_batches, token_lengths
+from .evaluate import TokenScore
 from .measure import Measurement, Network, measure
+from .pretrain import scorer
 from .settings import TrainSettings
 from .trainer import Listener, Trainer
 from .tune_base import Base, write_model
@@ -151,7 +150,7 @@ def start(tuning: Tuning, folder: Path, listener: Listener | None = None) -> Run
         chat_rate=CHAT_RATE if tuning.talks else 0.0,
     )
     settings = TrainSettings(
-        steps=plan.steps,
+        **plan.horizon,
         lr=plan.lr,
         min_lr_ratio=0.1,
         warmup=max(1, min(20, plan.steps // 10)),
@@ -163,7 +162,7 @@ def start(tuning: Tuning, folder: Path, listener: Listener | None = None) -> Run
         sample_every=0,
         watch=WatchSettings(patience=PATIENCE),
     )
-    evaluate = scorer(model, tuning, tuning.chosen)
+    evaluate = score_of(model, tuning, tuning.chosen)
     facts = {"tokenizer": base.tokenizer.sha256, "repository": tuning.repository.sha256, "seed": seed}
     facts |= {"base": base.name, "rows": [plan.rows, plan.context]}
     trainer = Trainer(model, batches, settings, folder, evaluate, listener=listener, facts=facts)
@@ -171,18 +170,8 @@ def start(tuning: Tuning, folder: Path, listener: Listener | None = None) -> Run
         return Run(trainer, evaluate().loss)
 
 
-def scorer(model: Decoder, tuning: Tuning, texts: list[str]) -> Callable[[], TokenScore]:
-    """() -> TokenScore of `model` on texts, the same rows every time."""
-    base, plan = tuning.base, tuning.plan
-    rows = list(windows(texts, base.tokenizer, plan.rows, plan.context, max_windows=CHOOSE_ROWS))
-    lengths = token_lengths(base.tokenizer)
-
-    @no_grad()
-    def evaluate() -> TokenScore:
-        pairs = ((ids, targets) for ids, targets, _ in rows)
-        return score_batches(lambda ids, targets: model.loss(ids, targets).item(), pairs, lengths)
-
-    return evaluate
+def score_of(model: Decoder, tuning: Tuning, texts: list[str]) -> Callable[[], TokenScore]:
+    return scorer(model, texts, tuning.base.tokenizer, tuning.plan.rows, tuning.plan.context, CHOOSE_ROWS)
 
 
 def finish(tuning: Tuning, run: Run, about: dict) -> tuple[Path | None, list[Blend]]:
@@ -194,8 +183,8 @@ def finish(tuning: Tuning, run: Run, about: dict) -> tuple[Path | None, list[Ble
         return None, []
     best = checkpoint.load(run.trainer.checkpoints / "best")
     model = Decoder(tuning.base.spec, weights=tuning.base.weights)
-    choose = scorer(model, tuning, tuning.chosen)
-    general = scorer(model, tuning, tuning.general.choose) if tuning.general.choose else None
+    choose = score_of(model, tuning, tuning.chosen)
+    general = score_of(model, tuning, tuning.general.choose) if tuning.general.choose else None
     found, tried = blend(
         model, tuning.base.weights, best.weights, lambda: choose().loss, general and (lambda: general().loss)
     )

@@ -14,8 +14,8 @@ import numpy as np
 
 from runtime.models.decoder import Decoder
 
-SHARES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
-ALLOWED = 0.02  # how much worse general code may become while choosing
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+ALLOWED = 0.015  # how much worse general code may become while choosing
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from runtime.models.spec import DecoderSpec
 from runtime.tensor.precision import compute
 
 from .data.fim import FimSettings
+from .horizon import PROBE_STEPS
 from .settings import PRECISIONS
 from .tune_base import Base
 
@@ -51,7 +52,15 @@ class Plan:
     eval_every: int
     memory_bytes: int
     precision: str
-    accumulate: int = 1
+    accumulate: int
+    minutes: float
+
+    @property
+    def horizon(self) -> dict:
+        """steps or minutes for the Trainer, which measures the time of a step again in the run itself."""
+        if self.limited_by == "minutes" and self.steps >= 3 * PROBE_STEPS:
+            return {"minutes": self.minutes}
+        return {"steps": self.steps}
 
     def to_dict(self) -> dict:
         return asdict(self) | {"tokens_per_second": round(self.rows * self.context / self.seconds_per_step)}
@@ -93,6 +102,7 @@ def make_plan(base: Base, tokens: int, minutes: float, epochs: int, lr: float | 
         memory_bytes=needed,
         precision=precision,
         accumulate=rows if base.spec.n_params() > LARGE else 1,
+        minutes=minutes,
     )
 
 

@@ -139,7 +139,7 @@ def rows(report: dict) -> tuple[list[str], list[list[str]]]:
         if not title:
             for name, key in (
                 ("all carets", "lines"),
-                ("carets in lines that stand in no training file", "novel_lines"),
+                ("new lines", "novel_lines"),
             ):
                 part = report[key]
                 what = f"line exact match, {name}"
@@ -155,7 +155,9 @@ def _row(title: str, key: str, before: dict, after: dict, pair: dict) -> list[st
 def _cell(x: float | None, key: str, sign: str = "") -> str:
     if x is None:
         return "-"
-    return f"{100 * x:{sign}.1f} %" if key.startswith(("top1", "line")) else f"{x:{sign}.3f}"
+    if not key.startswith(("top1", "line")):
+        return f"{x:{sign}.3f}"
+    return f"{100 * x:{sign}.1f} {'pts' if sign else '%'}"
 
 
 def listed(counts: dict) -> str:

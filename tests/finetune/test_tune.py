@@ -328,7 +328,7 @@ def test_a_blend_takes_what_helps_and_forgets_little():
     tuned = {name: w + 1 for name, w in base.items()}
     name = "model.norm.weight"
     share = lambda: float(np.mean(model.parameters()[name].data - base[name]))  # noqa: E731
-    # the repository's best at 0.7 of the way; general code worsens by the square of it, 2 % at 0.5
+    # the repository's best at 0.7 of the way; general code worsens by the square of the share, 2 % at 0.5
     kept, tried = blend(model, base, tuned, lambda: 1 + abs(share() - 0.7), lambda: 2 * (1 + 0.08 * share() ** 2))
     assert kept.share == 0.4 and share() == pytest.approx(0.4, abs=1e-5)
     assert kept.general == pytest.approx(0.0128, abs=1e-4)
