@@ -1,4 +1,4 @@
-"""`hearth explain`: what a Python error says, in the terminal: place, facts, cause, change, check; the model's words last.
+"""`hearth explain`: a Python error in the terminal: place, cause, facts, change and check; the model's words last.
 
 Nothing of the program is run or imported. The facts are there at once; the model is loaded only after they are shown.
 """
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
 
 
 def explain(file: str | None, traceback: str | None) -> Explanation:
-    """Raises ValueError with a sentence for the user where there is nothing to explain, and what reading files raises."""
+    """Raises ValueError with a sentence for the user if there is nothing to explain, and what reading files raises."""
     here = Path.cwd()
     given: dict[Path, str] = {}
     roots = [project_folder(here)]
@@ -69,7 +69,8 @@ def explain(file: str | None, traceback: str | None) -> Explanation:
         found = explain_source(text, name)
         if found is None:
             raise ValueError(
-                f"{file} compiles, so there is no error to explain in it; what happens when it runs is told by its traceback: "
+                f"{file} compiles, so there is no error to explain in it; what happens when it runs is told by its "
+                f"traceback: "
                 f"python {file} 2>&1 | hearth explain --traceback -"
             )
         return found
@@ -81,7 +82,8 @@ def explain(file: str | None, traceback: str | None) -> Explanation:
     found = explain_traceback(text, project)
     if found is None:
         raise ValueError(
-            "no traceback was found in the text; give all that Python printed, from “Traceback (most recent call last):” to "
+            "no traceback was found in the text; give all that Python printed, from “Traceback (most recent call "
+            "last):” to "
             "the line with the exception"
         )
     return found

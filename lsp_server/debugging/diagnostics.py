@@ -46,7 +46,7 @@ _SIMPLE = (
     (rf"(?:U|u)ndefined (?:name|variable) {_NAME}", "NameError", "name '{0}' is not defined"),
     (rf"Name {_NAME} is not defined", "NameError", "name '{0}' is not defined"),
     (rf"{_NAME} is (?:possibly )?unbound", "UnboundLocalError", "local variable '{0}' referenced before assignment"),
-    (rf"(?:Using variable|local variable) {_NAME} (?:before assignment|.*referenced before assignment)", "UnboundLocalError",
+    (rf"(?:Using|local) variable {_NAME} .*before assignment", "UnboundLocalError",
      "local variable '{0}' referenced before assignment"),
     (rf"{_NAME} is not a known attribute of \"None\"", "AttributeError", "'NoneType' object has no attribute '{0}'"),
     (rf"{_NAME} is not a known attribute of module {_DOTTED}", "AttributeError", "module '{1}' has no attribute '{0}'"),
@@ -94,9 +94,7 @@ def _call(text: str, view: View, line: int) -> Problem | None:
         keyword = found.group(1)
         name = found.group(2) or _callee(view, line, lambda call: any(k.arg == keyword for k in call.keywords))
         return ("TypeError", f"{name}() got an unexpected keyword argument '{keyword}'") if name else None
-    found = re.match(
-        rf"(?:Arguments? missing for parameters?|No value for argument) (.+?)(?: in function call)?$", text
-    )
+    found = re.match(r"(?:Arguments? missing for parameters?|No value for argument) (.+?)(?: in function call)?$", text)
     found = found or re.match(rf"Missing positional arguments? (.+?) in call to {_NAME}", text)
     if found:
         wanted = re.findall(r"[\"'](\w+)[\"']", found.group(1))

@@ -20,8 +20,8 @@ def question(explanation: Explanation) -> list[Message]:
     if explanation.view is not None and explanation.line:
         first = max(1, explanation.line - 3)
         code = "\n".join(explanation.view.line(n)[:160] for n in range(first, explanation.line + 1))
-    text = f"This Python line fails with {explanation.error[:300]}\n\n{code}\n\n{explanation.cause}\nSay in one sentence why."
-    return [Message("user", text)]
+    error = f"This Python line fails with {explanation.error[:300]}"
+    return [Message("user", f"{error}\n\n{code}\n\n{explanation.cause}\nSay in one sentence why.")]
 
 
 def shortened(text: str) -> str:

@@ -46,7 +46,7 @@ class Workspace:
         return whole.as_uri() if whole.is_file() else None
 
     def edit(self, found: Explanation) -> types.WorkspaceEdit | None:
-        """The repair of an explanation as edits of its document; None if there is none or the document is another now."""
+        """The repair as edits of its document; None if there is none or the document is another now."""
         if not found.edits or found.view is None or found.file is None or (uri := self.uri(found.file)) is None:
             return None
         document = self.documents.get(uri)

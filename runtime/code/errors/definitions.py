@@ -70,6 +70,17 @@ def class_around(view: View, line: int) -> ast.ClassDef | None:
     return next((s for s in reversed(view.scopes(line)) if isinstance(s, ast.ClassDef)), None)
 
 
+def defines(owner: str, name: str) -> Callable[[View], str | None]:
+    """The proof that a class of the module has an attribute or method."""
+
+    def proof(view: View) -> str | None:
+        cls = find_class(view, owner)
+        found = attributes(view, cls, lambda module: None).found.get(name) if cls is not None else None
+        return f"`{owner}` has `{name}` ({found})" if found is not None else None
+
+    return proof
+
+
 def self_name(function: Function) -> str | None:
     """The name of the first parameter of a method; None for static methods and functions without parameters."""
     if is_static(function):
@@ -107,7 +118,8 @@ def fields(cls: ast.ClassDef) -> list[str]:
     """The fields of a dataclass or NamedTuple, in order."""
     return [
         n.target.id for n in cls.body
-        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name) and "ClassVar" not in ast.unparse(n.annotation)
+        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
+        and "ClassVar" not in ast.unparse(n.annotation)
     ]  # fmt: skip
 
 

@@ -12,10 +12,12 @@ from runtime.code.errors.view import View
 USUAL = {
     "ArithmeticError": "It is the base of errors of arithmetic.",
     "AssertionError": "Usually a condition of `assert` or of a test did not hold.",
-    "AttributeError": "Usually a misspelt attribute, or an object that is of another type (often None) than one thinks.",
+    "AttributeError": ("Usually a misspelt attribute, or an object that is of another type (often None) than one "
+        "thinks."),
     "BlockingIOError": "Usually a non-blocking operation had nothing to do yet.",
     "BrokenPipeError": "Usually the program that reads the output has ended.",
-    "ConnectionRefusedError": "Usually nothing listens on that address: the server is not running, or the port is another.",
+    "ConnectionRefusedError": ("Usually nothing listens on that address: the server is not running, or the port is "
+        "another."),
     "ConnectionResetError": "Usually the other side closed the connection.",
     "EOFError": "Usually `input()` came to the end of what there is to read.",
     "ExceptionGroup": "Usually several tasks ran at once and more than one failed; each has a traceback of its own.",

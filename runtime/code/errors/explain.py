@@ -1,57 +1,23 @@
-"""Explains an error: where it stands, facts that were looked up, the cause, a repair by rule and what was verified of it.
+"""Explains an error: where it stands, facts that were looked up, the cause, a repair by rule, what was verified.
 
 Three doors: a traceback, a source that does not compile, one message at one place (as an editor's diagnostic). Reads
 only what `Sources` gives, runs nothing, and says of each fact whether it was checked. Knows no model.
 """
 
 import platform
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from runtime.code.errors import rules
-from runtime.code.errors.documentation import documentation, own_exception, usual_cause
-from runtime.code.errors.edits import Edit, apply, unified_diff
+from runtime.code.errors.documentation import usual_cause
+from runtime.code.errors.edits import unified_diff
+from runtime.code.errors.explanation import ONLY_INNER, Explanation, described, fallback, repaired
 from runtime.code.errors.pytest_text import parse_pytest
 from runtime.code.errors.situation import Fact, Finding, Situation, Sources
 from runtime.code.errors.syntax import meaning, repair
 from runtime.code.errors.traceback_text import CAUSE, Frame, Raised, last_exception_line, parse_traceback
-from runtime.code.errors.view import View, compile_error
+from runtime.code.errors.view import View
 
 SYNTAX = ("SyntaxError", "IndentationError", "TabError")
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """`file` is the name to show and `line` counts from 1; both None where the text names no place. `marks` are the columns
-    of the expression that Python pointed at. `edits` change `view.text`; `diff` shows them; `check` says what was verified.
-    """
-
-    type: str
-    message: str
-    file: str | None
-    line: int | None
-    facts: tuple[Fact, ...]
-    cause: str
-    check: str
-    marks: tuple[int, int] | None = None
-    edits: tuple[Edit, ...] = ()
-    title: str = ""
-    diff: str | None = None
-    view: View | None = None
-
-    @property
-    def error(self) -> str:
-        return f"{self.type}: {self.message}" if self.message else self.type
-
-    def as_json(self) -> dict[str, Any]:
-        """The public form: {where {file, line}, facts [{name, value, checked}], cause, fix, check}."""
-        return {
-            "where": {"file": self.file, "line": self.line},
-            "facts": [{"name": f.name, "value": f.value, "checked": f.checked} for f in self.facts],
-            "cause": self.cause,
-            "fix": self.diff,
-            "check": self.check,
-        }
 
 
 def read(text: str) -> tuple[Raised, ...]:
@@ -109,8 +75,8 @@ def explain_message(
 def _chosen(chain: tuple[Raised, ...]) -> tuple[Raised, list[Fact]]:
     """The exception to explain, and how it stands to the others.
 
-    The last one ended the program. If it only passes on an earlier one (`raise … from …`, or a `raise` inside `except`),
-    that earlier one is where the trouble began. Of a group: its first member.
+    The last one ended the program. If it only passes on an earlier one (`raise … from …`, or a `raise` in an
+    `except`), that earlier one is where the trouble began. Of a group: its first member.
     """
     facts: list[Fact] = []
     at = len(chain) - 1
@@ -181,23 +147,8 @@ def _marks(view: View, line: int, frame: Frame) -> tuple[int, int] | None:
     return frame.marks[0] + shift, frame.marks[1] + shift
 
 
-def _described(raised: Raised, view: View | None) -> list[Fact]:
-    """The exception itself and its documentation."""
-    facts = [Fact("exception", raised.line[:500], False)]
-    text = documentation(raised.type)
-    if text:
-        facts.append(Fact(f"documentation of {raised.name}", " ".join(text.split())[:300]))
-    elif view is not None and (own := own_exception(view, raised.name)):
-        facts.append(Fact(f"definition of {raised.name}", own))
-    if usual := usual_cause(raised.type):
-        facts.append(Fact("usual cause", usual, False))
-    if raised.notes:
-        facts.append(Fact("further lines of the message", "\n".join(raised.notes)[:500], False))
-    return facts
-
-
 def _without_source(raised: Raised, frame: Frame | None, facts: list[Fact]) -> Explanation:
-    facts = facts + _described(raised, None)
+    facts = facts + described(raised, None)
     if frame is not None and frame.code:
         facts.append(Fact("the line, as the traceback shows it", frame.code, False))
     file, line = (frame.file, frame.line) if frame is not None else (None, None)
@@ -211,10 +162,10 @@ def _without_source(raised: Raised, frame: Frame | None, facts: list[Fact]) -> E
 
 def _explained(situation: Situation, raised: Raised, facts: list[Fact], sure: bool) -> Explanation:
     view = situation.view
-    finding = rules.find(situation) if situation.inner or raised.name not in _ONLY_INNER else None
+    finding = rules.find(situation) if situation.here or raised.name not in ONLY_INNER else None
     if finding is None:
-        finding = Finding(_fallback(situation, raised))
-    facts = [*facts, *finding.facts, *_described(raised, view)]
+        finding = Finding(fallback(situation, raised))
+    facts = [*facts, *finding.facts, *described(raised, view)]
     result = Explanation(
         raised.name,
         raised.message,
@@ -226,46 +177,7 @@ def _explained(situation: Situation, raised: Raised, facts: list[Fact], sure: bo
         situation.marks,
         view=view,
     )
-    return _repaired(result, finding, sure)
-
-
-# These say something about a name or operation of the very line that raised them.
-_ONLY_INNER = frozenset({"NameError", "UnboundLocalError", "AttributeError", "TypeError", "IndexError", "ZeroDivisionError",
-                         "AssertionError", "NotImplementedError"})  # fmt: skip
-
-
-def _fallback(situation: Situation, raised: Raised) -> str:
-    if not situation.inner:
-        return f"A call in this line failed deeper inside: {raised.line[:200]}"
-    if situation.view.line(situation.line).strip().startswith("raise"):
-        return f"The program raises this error itself here: {raised.line[:200]}"
-    return usual_cause(raised.type) or f"The message is all that is known: {raised.line[:200]}"
-
-
-def _repaired(result: Explanation, finding: Finding, sure: bool) -> Explanation:
-    """Applies the repair to a copy of the text and says what holds there; a repair that fails a check is dropped."""
-    if not finding.edits:
-        count = sum(fact.checked for fact in result.facts)
-        looked = f"{count} of {len(result.facts)} facts were looked up in the source and in Python"
-        return replace(result, check=f"no rule derives a change for this; {looked}")
-    if not sure:
-        return replace(result, check="no change is proposed: the file is not the one that the traceback was made from")
-    try:
-        text = apply(result.view.text, finding.edits)
-    except (ValueError, IndexError):
-        return replace(result, check="no change is proposed: its edits overlap")
-    if compile_error(text) is not None:
-        return replace(result, check="no change is proposed: the one that the rule derives does not compile")
-    proof = finding.proof(View(text, result.view.path)) if finding.proof is not None else ""
-    if proof is None:
-        return replace(
-            result, check="no change is proposed: the one that the rule derives does not hold when looked at again"
-        )
-    check = f"the changed source compiles (Python {platform.python_version()})" + (f"; {proof}" if proof else "")
-    return replace(
-        result, edits=finding.edits, title=finding.title, check=check + ". It was not run.",
-        diff=unified_diff(result.view.text, text, result.view.path) or None,
-    )  # fmt: skip
+    return repaired(result, finding, sure)
 
 
 def _syntax(view: View, raised: Raised, frame: Frame | None, facts: list[Fact]) -> Explanation:
@@ -273,10 +185,11 @@ def _syntax(view: View, raised: Raised, frame: Frame | None, facts: list[Fact]) 
     error = view.error
     if error is None:
         line = min(frame.line, len(view.lines)) if frame is not None else 1
-        facts = [*facts, Fact("compiles", f"yes, with Python {platform.python_version()}"), *_described(raised, None)]
+        facts = [*facts, Fact("compiles", f"yes, with Python {platform.python_version()}"), *described(raised, None)]
         return Explanation(
             raised.name, raised.message, view.path, line, tuple(facts), meaning(raised.message),
-            f"the source compiles with Python {platform.python_version()}: it was changed since, or needs a newer Python than "
+            f"the source compiles with Python {platform.python_version()}: it was changed since, or needs a newer "
+            f"Python than "
             "the one that ran it", view=view,
         )  # fmt: skip
     now = Raised(type(error).__name__, error.msg or "")
@@ -285,7 +198,7 @@ def _syntax(view: View, raised: Raised, frame: Frame | None, facts: list[Fact]) 
     line = min(max(1, error.lineno or 1), len(view.lines))
     start = max(0, (error.offset or 1) - 1)
     end = error.end_offset - 1 if error.end_lineno == line and (error.end_offset or 0) > start + 1 else start + 1
-    facts = [*facts, Fact("compiler", f"line {line}, column {start + 1}: {now.message}"), *_described(now, None)]
+    facts = [*facts, Fact("compiler", f"line {line}, column {start + 1}: {now.message}"), *described(now, None)]
     result = Explanation(
         now.name, now.message, view.path, line, tuple(facts), meaning(now.message), "", (start, end), view=view
     )

@@ -164,7 +164,7 @@ def distance(a: str, b: str) -> int:
 
 
 def plausible(name: str, candidate: str) -> bool:
-    """Whether `candidate` is near enough to be proposed as what was meant: one slip, two in a name of 6, three of 10."""
+    """Whether `candidate` is near enough to be what was meant: one slip, two in a name of 6 letters, three of 10."""
     slips = distance(name.lower(), candidate.lower())
     longest = max(len(name), len(candidate))
     return slips == 0 or (longest >= 3 and slips <= (1 if longest < 6 else 2 if longest < 10 else 3))

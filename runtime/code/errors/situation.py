@@ -14,7 +14,7 @@ Node = TypeVar("Node", bound=ast.AST)
 
 @dataclass(frozen=True)
 class Fact:
-    """`checked`: looked up here, in the source or in Python itself; otherwise it is what the traceback says, or likely."""
+    """`checked`: looked up here, in the source or in Python itself; otherwise what the traceback says, or likely."""
 
     name: str
     value: str
@@ -55,19 +55,19 @@ class NoSources:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found. `title` names the repair as a menu entry; `proof` looks at the repaired source and says what is
-    true of it, or gives None, which refutes the repair."""
+    """What a rule found. `title` names the repair as a menu entry. `proof` is the reason for the repair, or better a
+    look at the repaired source that says what is true of it; None from that look refutes the repair."""
 
     cause: str
     facts: tuple[Fact, ...] = ()
     edits: tuple[Edit, ...] = ()
     title: str = ""
-    proof: Callable[[View], str | None] | None = None
+    proof: Callable[[View], str | None] | str = ""
 
 
 @dataclass
 class Situation:
-    """`line` from 1 in `view`; `marks` are the columns of the expression that Python pointed at; `inner` says that this
+    """`line` from 1 in `view`; `marks` are the columns of the expression that Python pointed at; `here` says that this
     very line raised, and not something that it called."""
 
     view: View
@@ -75,7 +75,7 @@ class Situation:
     type: str
     message: str
     marks: tuple[int, int] | None = None
-    inner: bool = True
+    here: bool = True
     sources: Sources = field(default_factory=NoSources)
 
     def nodes(self, kind: type[Node], where: Callable[[Node], bool] = lambda node: True) -> list[Node]:
@@ -107,8 +107,8 @@ class Situation:
         return visible(self.view, self.line)
 
     def replace(self, node: ast.AST, text: str) -> Edit:
-        """Puts `text` in the place of a node. The parentheses of a call around a sole generator count as the generator's,
-        so they are given back."""
+        """Puts `text` in the place of a node. The parentheses of a call around a sole generator count as the
+        generator's, so they are given back."""
         if isinstance(node, ast.GeneratorExp) and self._is_sole_argument(node):
             text = f"({text})"
         return Edit(self.view.start(node), self.view.end(node), text)

@@ -1,7 +1,7 @@
 """Explains why a source does not compile, and looks for the smallest change after which it does.
 
-Each rule proposes changes for certain messages; a change counts only if the compiler agrees: the whole source compiles, or
-at least this error is gone and the next one stands further down. The source is compiled, never run.
+Each rule proposes changes for certain messages; a change counts only if the compiler agrees: the whole source
+compiles, or at least this error is gone and the next one stands further down. The source is compiled, never run.
 """
 
 import re
@@ -67,39 +67,73 @@ _MEANINGS = (
     (r"expected ':'", "A colon is missing at the end of the head of a block."),
     (r"'(.)' was never closed", "The bracket `{0}` opened here is never closed."),
     (r"unmatched '(.)'", "There is a closing `{0}` with no opening one."),
-    (r"closing parenthesis '(.)' does not match opening parenthesis '(.)'", "`{1}` was opened, but `{0}` stands where it should be closed."),
+    (
+        r"closing parenthesis '(.)' does not match opening parenthesis '(.)'",
+        "`{1}` was opened, but `{0}` stands where it should be closed.",
+    ),
     (r"unterminated triple-quoted string", "A string in triple quotes is never closed."),
     (r"unterminated (?:f-)?string|EOL while scanning", "A string is not closed at the end of its line."),
     (r".*Maybe you meant '==' (?:or ':=' )?instead of '='", "`=` assigns; a comparison is written `==`."),
-    (r"invalid syntax. Perhaps you forgot a comma", "Two expressions stand side by side: something is missing between them, often a comma."),
+    (
+        r"invalid syntax. Perhaps you forgot a comma",
+        "Two expressions stand side by side: something is missing between them, often a comma.",
+    ),
     (r"Missing parentheses in call to '(\w+)'", "`{0}` is a function in Python 3 and needs parentheses."),
     (r"expected an indented block( after .*)?", "A block has to follow{0}, indented further than its head."),
     (r"unexpected indent", "This line is indented further than the one before, although no block begins here."),
     (r"unindent does not match", "The indentation of this line fits none of the blocks around it."),
     (r"inconsistent use of tabs", "Tabs and spaces are mixed in the indentation so that the depth is not clear."),
     (r"'return' outside function", "`return` stands outside of any function; often its indentation was lost."),
-    (r"'(\w+)' outside loop|'(continue)' not properly in loop", "`{0}` stands outside of any loop; often its indentation was lost."),
-    (r"'await' outside (?:async )?function|asynchronous comprehension|'async (?:for|with)' outside", "This can only stand inside an `async def`."),
-    (r"invalid (?:non-printable )?character (.*)", "The character {0} does not belong to Python; it often comes from a word processor or a web page."),
+    (
+        r"'(\w+)' outside loop|'(continue)' not properly in loop",
+        "`{0}` stands outside of any loop; often its indentation was lost.",
+    ),
+    (
+        r"'await' outside (?:async )?function|asynchronous comprehension|'async (?:for|with)' outside",
+        "This can only stand inside an `async def`.",
+    ),
+    (
+        r"invalid (?:non-printable )?character (.*)",
+        "The character {0} does not belong to Python; it often comes from a word processor or a web page.",
+    ),
     (r"leading zeros in decimal", "Numbers do not begin with 0; octal ones begin with 0o."),
     (r"invalid decimal literal", "A number is followed by letters; names do not begin with a digit."),
-    (r"(?:non-default argument follows default|parameter without a default)", "A parameter without a default stands after one that has a default."),
+    (
+        r"(?:non-default argument follows default|parameter without a default)",
+        "A parameter without a default stands after one that has a default.",
+    ),
     (r"positional argument follows keyword", "An argument without a name stands after one with a name."),
-    (r"cannot assign to (.*?)(?: here)?(?:\.|$)", "The left side of `=` is {0}; only names, attributes and elements can be assigned to."),
+    (
+        r"cannot assign to (.*?)(?: here)?(?:\.|$)",
+        "The left side of `=` is {0}; only names, attributes and elements can be assigned to.",
+    ),
     (r"multiple exception types must be parenthesized", "Several exception types after `except` stand in parentheses."),
     (r"expected 'except' or 'finally' block", "A `try` needs an `except` or a `finally`."),
-    (r"unexpected character after line continuation", "After a backslash at the end of a line nothing may follow, not even a space."),
-    (r"\(unicode error\)", "`\\U`, `\\u` and `\\N` begin an escape in a string; in a path the backslashes have to be doubled or the string marked `r`."),
+    (
+        r"unexpected character after line continuation",
+        "After a backslash at the end of a line nothing may follow, not even a space.",
+    ),
+    (
+        r"\(unicode error\)",
+        "`\\U`, `\\u` and `\\N` begin an escape in a string; in a path the backslashes have to be doubled or the "
+        "string marked `r`.",
+    ),
     (r"f-string: ", "The expression inside the braces of an f-string is not complete."),
-    (r"name '(\w+)' is (?:used prior to|assigned to before) (\w+) declaration", "`{1} {0}` has to stand before the first use of `{0}` in the function."),
+    (
+        r"name '(\w+)' is (?:used prior to|assigned to before) (\w+) declaration",
+        "`{1} {0}` has to stand before the first use of `{0}` in the function.",
+    ),
     (r"no binding for nonlocal '(\w+)'", "No function around this one has a variable `{0}`."),
     (r"duplicate argument '(\w+)'", "The parameter `{0}` stands twice in the definition."),
     (r"keyword argument repeated: (\w+)", "The argument `{0}` is given twice."),
     (r"from __future__ imports must", "Imports from `__future__` stand before everything else in the file."),
     (r"expected '\('", "The parentheses of the parameters are missing."),
     (r"unexpected EOF", "The file ends in the middle of a statement."),
-    (r"(?:source code string cannot contain|.*)null bytes", "The file holds zero bytes: it is no source text, or it is saved as UTF-16."),
-)  # fmt: skip
+    (
+        r"(?:source code string cannot contain|.*)null bytes",
+        "The file holds zero bytes: it is no source text, or it is saved as UTF-16.",
+    ),
+)
 
 
 def meaning(message: str) -> str:

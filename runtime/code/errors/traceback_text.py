@@ -40,9 +40,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Raised:
-    """One exception. `type` may be dotted and is empty where the text was cut off before it. `notes` are the lines after
-    the first line of the message: its further lines or notes, the text does not tell which. `link` says how it followed
-    the one before it in the chain ("", CAUSE or CONTEXT); `members` are the chains of a group."""
+    """One exception. `type` may be dotted and is empty where the text was cut off before it.
+
+    `notes` are the lines after the first line of the message: its further lines or notes, the text does not tell which.
+    `link` says how it followed the one before it in the chain ("", CAUSE or CONTEXT); `members` are a group's chains.
+    """
 
     type: str
     message: str

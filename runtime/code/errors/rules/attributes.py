@@ -1,97 +1,68 @@
-"""Rules for AttributeError: misspelt attributes of classes, builtin types and modules; None where an object was meant."""
+"""Rules for AttributeError of objects: misspelt attributes of classes and builtin types, words of other languages."""
 
 import ast
 import re
 
 from runtime.code.errors import stdlib
-from runtime.code.errors.definitions import Attributes, attributes, builtin_attributes, find_class, method, stores
+from runtime.code.errors.definitions import (
+    Attributes,
+    attributes,
+    builtin_attributes,
+    defines,
+    find_class,
+    method,
+    stores,
+)
 from runtime.code.errors.edits import Edit
-from runtime.code.errors.origins import kind, none_from, values
-from runtime.code.errors.scope import Binding, bindings, nearest, plausible
+from runtime.code.errors.origins import kind, values
+from runtime.code.errors.rules.nothing import short
+from runtime.code.errors.scope import Binding, nearest, plausible
 from runtime.code.errors.situation import Fact, Finding, Situation, listed
-from runtime.code.errors.view import Function, View
+from runtime.code.errors.view import Function
 
 _OBJECT = re.compile(
     r"(?:type object )?'([\w.]+)' object has no attribute '(\w+)'|type object '([\w.]+)' has no attribute '(\w+)'"
 )
-_MODULE = re.compile(r"(partially initialized )?module '([\w.]+)' has no attribute '(\w+)'")
 
 # What other languages, or older Pythons, call an attribute of this type. `len` means the function.
 _CALLED_ELSEWHERE = {
-    "list": {"push": "append", "add": "append", "append_all": "extend", "length": "len", "size": "len", "len": "len",
-             "addAll": "extend", "indexOf": "index", "unshift": "insert", "concat": "extend"},
-    "str": {"length": "len", "size": "len", "len": "len", "toUpperCase": "upper", "toLowerCase": "lower",
-            "trim": "strip", "startsWith": "startswith", "endsWith": "endswith", "indexOf": "index", "substr": "find"},
-    "dict": {"iteritems": "items", "iterkeys": "keys", "itervalues": "values", "length": "len", "size": "len",
-             "add": "update"},
+    "list": {
+        "push": "append",
+        "add": "append",
+        "append_all": "extend",
+        "length": "len",
+        "size": "len",
+        "len": "len",
+        "addAll": "extend",
+        "indexOf": "index",
+        "unshift": "insert",
+        "concat": "extend",
+    },
+    "str": {
+        "length": "len",
+        "size": "len",
+        "len": "len",
+        "toUpperCase": "upper",
+        "toLowerCase": "lower",
+        "trim": "strip",
+        "startsWith": "startswith",
+        "endsWith": "endswith",
+        "indexOf": "index",
+        "substr": "find",
+    },
+    "dict": {
+        "iteritems": "items",
+        "iterkeys": "keys",
+        "itervalues": "values",
+        "length": "len",
+        "size": "len",
+        "add": "update",
+    },
     "set": {"append": "add", "push": "add", "extend": "update", "length": "len", "size": "len"},
     "tuple": {"length": "len", "size": "len"},
     "generator": {"next": "__next__"},
     "bytes": {"encode": "decode"},
-}  # fmt: skip
-
-
-def none_has_no_attribute(s: Situation) -> Finding | None:
-    """'NoneType' object has no attribute 'x'."""
-    found = re.match(r"'NoneType' object has no attribute '(\w+)'", s.message)
-    if not found:
-        return None
-    node = s.the(ast.Attribute, lambda n: n.attr == found.group(1))
-    if node is None:
-        return Finding(f"An object was None where one with `.{found.group(1)}` was expected.")
-    return none_finding(s, node.value, f"`.{node.attr}` was asked of it")
-
-
-def none_finding(s: Situation, node: ast.expr, asked: str) -> Finding:
-    """An expression was None; says where the None may come from, and repairs `x = x.sort()`."""
-    text = s.text(node)
-    ways = none_from(s.view, node, s.line)
-    facts = tuple(Fact(f"how `{_short(text)}` can be None", way) for way in ways[:4])
-    cause = f"`{_short(text)}` was None when {asked}."
-    cause += f" {ways[0][0].upper()}{ways[0][1:]}." if ways and ways[0][0] != "`" else f" {ways[0]}." if ways else ""
-    if not ways:
-        facts = (Fact(f"how `{_short(text)}` can be None", "the source in view does not show it", False),)
-    sort = _sorted_in_place(s, node)
-    return sort and Finding(cause, facts, *sort) or Finding(cause, facts)
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _sorted_in_place(s: Situation, node: ast.expr) -> tuple | None:
-    """The repair of `y = x.sort()` or `y = x.append(v)`."""
-    given = values(s.view, node.id, s.line) if isinstance(node, ast.Name) else [node]
-    call = given[-1] if given else None
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-        return None
-    inside = s.text(call)[len(s.text(call.func)) + 1 : -1]
-    owner = s.text(call.func.value)
-    arguments = owner + (f", {inside}" if inside.strip() else "")
-    if call.func.attr == "sort":
-        text = f"sorted({arguments})"
-    elif call.func.attr == "reverse" and not inside.strip():
-        text = f"list(reversed({owner}))"
-    else:
-        return _without_assignment(s, node, call)
-    return (s.replace(call, text),), f"Change to `{_short(text)}`", lambda view: f"`{_short(text)}` gives a list"
-
-
-def _without_assignment(s: Situation, node: ast.expr, call: ast.Call) -> tuple | None:
-    """`x = x.append(v)`: the call alone."""
-    statement = s.view.statement(call.lineno)
-    if not isinstance(statement, ast.Assign) or statement.value is not call or not isinstance(node, ast.Name):
-        return None
-    same = len(statement.targets) == 1 and ast.unparse(statement.targets[0]) == ast.unparse(call.func.value) == node.id
-    if not same or call.func.attr not in ("append", "extend", "insert", "update", "add", "remove", "clear"):
-        return None
-    edit = Edit(s.view.start(statement), s.view.start(call), "")
-    return (
-        (edit,),
-        "Drop the assignment",
-        lambda view: f"`{node.id}` is no longer set to what `.{call.func.attr}` gives",
-    )
+}
 
 
 def object_has_no_attribute(s: Situation) -> Finding | None:
@@ -121,15 +92,17 @@ def object_has_no_attribute(s: Situation) -> Finding | None:
     facts = [Fact("nearest attribute", f"`{best}` ({known.found[best]})")]
     if near[1:]:
         facts.append(Fact("other attributes like it", listed(near[1:])))
-    edits = tuple(_attribute_edit(s, n, best) for n in (nodes if len(nodes) == 1 else ()))
+    edits = tuple(attribute_edit(s, n, best) for n in (nodes if len(nodes) == 1 else ()))
     return Finding(
         f"`{owner}` has no attribute `{name}`; it has `{best}`, so `{name}` looks like a misspelling.",
-        tuple(facts), edits, f"Change `.{name}` to `.{best}`",
-        lambda view: f"`{owner}` has `{best}` ({known.found[best]})",
-    )  # fmt: skip
+        tuple(facts),
+        edits,
+        f"Change `.{name}` to `.{best}`",
+        f"`{owner}` has `{best}` ({known.found[best]})",
+    )
 
 
-def _attribute_edit(s: Situation, node: ast.Attribute, name: str) -> Edit:
+def attribute_edit(s: Situation, node: ast.Attribute, name: str) -> Edit:
     line, column = s.view.end(node)
     return Edit((line, column - len(node.attr)), (line, column), name)
 
@@ -176,10 +149,11 @@ def _misspelt_method(s: Situation, cls: ast.ClassDef, owner: str, name: str) -> 
                 (Fact("nearest special method", f"`__init__` to `{function.name}` of `{owner}`"),),
                 (Edit((line, at), (line, at + len(function.name)), "__init__"),),
                 f"Rename `{function.name}` to `__init__`",
-                lambda view: f"`{owner}` now has `__init__`, which sets `{name}`",
+                defines(owner, name),
             )
-        if function.name != "__init__" and not any(stored == name for stored, _ in stores(method(cls, "__init__"), own)
-                                                   if method(cls, "__init__")):  # fmt: skip
+        if function.name != "__init__" and not any(
+            stored == name for stored, _ in stores(method(cls, "__init__"), own) if method(cls, "__init__")
+        ):
             return Finding(
                 f"`{name}` is set only in `{owner}.{function.name}` (line {function.lineno}), and that had not been "
                 "called on this object.",
@@ -199,13 +173,15 @@ def _called_elsewhere(s: Situation, owner: str, name: str, nodes: list[ast.Attri
             call = next((c for c in s.nodes(ast.Call) if c.func is node and not c.args), None)
             edits = (s.replace(call or node, f"len({s.text(node.value)})"),)
         else:
-            edits = (_attribute_edit(s, node, right),)
+            edits = (attribute_edit(s, node, right),)
     shown = "len(…)" if right == "len" else f".{right}"
     return Finding(
         f"A `{owner}` of Python has no `{name}`; what does this here is `{shown}`.",
-        (Fact(f"`{shown}`", f"is there for every {owner}"),), edits, f"Change `.{name}` to `{shown}`",
-        lambda view: f"every `{owner}` has it",
-    )  # fmt: skip
+        (Fact(f"`{shown}`", f"is there for every {owner}"),),
+        edits,
+        f"Change `.{name}` to `{shown}`",
+        f"every `{owner}` has it",
+    )
 
 
 def _key_as_attribute(s: Situation, owner: str, name: str, nodes: list[ast.Attribute]) -> Finding | None:
@@ -222,9 +198,10 @@ def _key_as_attribute(s: Situation, owner: str, name: str, nodes: list[ast.Attri
             return Finding(
                 f"`{name}` is a key of the dictionary, and keys are read with brackets.",
                 (Fact(f"key {name!r}", f"in the dictionary of line {value.lineno}"),),
-                (s.replace(nodes[0], text),), f"Change to `{text}`",
-                lambda view: f"the dictionary of line {value.lineno} has the key {name!r}",
-            )  # fmt: skip
+                (s.replace(nodes[0], text),),
+                f"Change to `{text}`",
+                f"the dictionary of line {value.lineno} has the key {name!r}",
+            )
     return None
 
 
@@ -239,74 +216,7 @@ def _nothing_near(s: Situation, owner: str, name: str, known: Attributes, nodes:
             facts.append(Fact(f"`{s.text(nodes[0].value)}`", f"is a {owner} by the source"))
     elif owner in ("function", "method", "builtin_function_or_method") and nodes:
         text = s.text(nodes[0].value)
-        cause = f"`{_short(text)}` is the function itself; its result would be `{_short(text)}(…)`."
+        cause = f"`{short(text)}` is the function itself; its result would be `{short(text)}(…)`."
     elif owner == "str" and name == "decode":
         cause = "A `str` is text already; only `bytes` are decoded."
     return Finding(cause, tuple(facts))
-
-
-def module_has_no_attribute(s: Situation) -> Finding | None:
-    """module 'm' has no attribute 'x', also of a file that hides a module of the library, and of circular imports."""
-    found = _MODULE.match(s.message)
-    if not found or s.view.tree is None:
-        return None
-    partial, module, name = found.groups()
-    own = s.module(module)
-    top = module.partition(".")[0]
-    if own is not None and stdlib.is_module(top) and name in stdlib.names(module):
-        return Finding(
-            f"The file `{own.path}` hides Python's own module `{module}`, which has `{name}`: Python imports the file "
-            "first. Rename it (and delete its `__pycache__`).",
-            (Fact(f"module {module}", f"`{own.path}` of the project comes before Python's own"),
-             Fact(f"{module}.{name}", "is there in Python's library")),
-        )  # fmt: skip
-    known = _module_names(own, module)
-    if partial:
-        bound = [str(b) for b in bindings(own.tree) if b.name == name] if own is not None and own.tree else []
-        facts = (Fact(f"{module}.{name}", bound[0] if bound else "is not bound in the module", bool(own)),)
-        return Finding(
-            f"`{module}` was still being imported when `{name}` was asked of it: two modules import each other in a "
-            "circle. Import it inside the function that needs it, or move what both need into a third module.", facts,
-        )  # fmt: skip
-    nodes = s.nodes(ast.Attribute, lambda n: n.attr == name)
-    submodule = f"{module}.{name}"
-    if stdlib.is_module(submodule) and len(nodes) == 1:
-        imported = [
-            n for n in ast.walk(s.view.tree) if isinstance(n, ast.Import) and any(a.name == module for a in n.names)
-        ]
-        edits = (
-            (
-                Edit(
-                    (imported[0].lineno, 0),
-                    (imported[0].lineno, 0),
-                    f"{s.view.indentation(imported[0].lineno)}import {submodule}\n",
-                ),
-            )
-            if imported
-            else ()
-        )
-        return Finding(
-            f"`{submodule}` is a module of its own and has to be imported by its full name.",
-            (Fact(submodule, "part of Python's own library"),), edits, f"Add `import {submodule}`",
-            lambda view: f"`{submodule}` is imported",
-        )  # fmt: skip
-    near = [n for n in nearest(name, (k for k in known if not k.startswith("__"))) if plausible(name, n)]
-    if not near:
-        return Finding(
-            f"The module `{module}` has no `{name}`, and nothing that looks like it.",
-            (Fact(f"names of {module}", f"{len(known)} are known" if known else "cannot be read here", bool(known)),),
-        )
-    edits = tuple(_attribute_edit(s, n, near[0]) for n in nodes) if len(nodes) == 1 else ()
-    return Finding(
-        f"The module `{module}` has no `{name}`; it has `{near[0]}`.",
-        (Fact("nearest name of the module", f"`{near[0]}`"),
-         *((Fact("other names like it", listed(near[1:])),) if near[1:] else ())),
-        edits, f"Change `.{name}` to `.{near[0]}`",
-        lambda view: f"the module `{module}` holds `{near[0]}`",
-    )  # fmt: skip
-
-
-def _module_names(own: View | None, module: str) -> frozenset[str]:
-    if own is not None and own.tree is not None:
-        return frozenset(b.name for b in bindings(own.tree))
-    return stdlib.names(module) if own is None else frozenset()

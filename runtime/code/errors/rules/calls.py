@@ -1,4 +1,4 @@
-"""Rules for calls that do not fit their function: misspelt keywords, missing and surplus arguments, a forgotten self."""
+"""Rules for calls that do not fit their function: misspelt keywords, missing and surplus arguments, no `self`."""
 
 import ast
 import builtins
@@ -17,17 +17,20 @@ from runtime.code.errors.definitions import (
     signature,
 )
 from runtime.code.errors.edits import Edit, insert
-from runtime.code.errors.scope import bindings, nearest, plausible
+from runtime.code.errors.scope import nearest, plausible
 from runtime.code.errors.situation import Fact, Finding, Situation, listed
 from runtime.code.errors.view import Function, View
 
 _KEYWORD = re.compile(r"([\w.<>]+)\(\) got an unexpected keyword argument '(\w+)'")
+
 _INVALID = re.compile(r"'(\w+)' is an invalid keyword argument for (\w+)\(\)")
+
 _MISSING = re.compile(r"([\w.<>]+)\(\) missing \d+ required (?:positional|keyword-only) arguments?: (.+)")
+
 _TOO_MANY = re.compile(
     r"([\w.<>]+)\(\) takes (?:from \d+ to )?(\d+) positional arguments? but (\d+) (?:was|were) given"
 )
-_NONE_TAKEN = re.compile(r"(\w+)\(\) takes no arguments")
+
 _MULTIPLE = re.compile(r"([\w.<>]+)\(\) got multiple values for argument '(\w+)'")
 
 
@@ -43,8 +46,11 @@ def _definition(s: Situation, name: str) -> tuple[View, Function | None]:
     if function is not None or s.view.tree is None:
         return s.view, function
     for node in ast.walk(s.view.tree):
-        for module in [a.name for a in node.names] if isinstance(node, ast.Import) else (
-            [node.module] if isinstance(node, ast.ImportFrom) and node.module else []):  # fmt: skip
+        for module in (
+            [a.name for a in node.names]
+            if isinstance(node, ast.Import)
+            else ([node.module] if isinstance(node, ast.ImportFrom) and node.module else [])
+        ):
             other = s.module(module)
             function = find_function(other, name) if other is not None else None
             if function is not None:
@@ -92,9 +98,12 @@ def unexpected_keyword(s: Situation) -> Finding | None:
         line, column = s.view.start(node)
         edits = (Edit((line, column), (line, column + len(keyword)), near[0]),)
     return Finding(
-        f"`{_last(name)}` has no parameter `{keyword}`; it has `{near[0]}`.", tuple(facts), edits,
-        f"Change `{keyword}=` to `{near[0]}=`", lambda view: f"`{_last(name)}` has the parameter `{near[0]}`",
-    )  # fmt: skip
+        f"`{_last(name)}` has no parameter `{keyword}`; it has `{near[0]}`.",
+        tuple(facts),
+        edits,
+        f"Change `{keyword}=` to `{near[0]}=`",
+        f"`{_last(name)}` has the parameter `{near[0]}`",
+    )
 
 
 def _is_method(view: View, function: Function) -> bool:
@@ -145,9 +154,12 @@ def missing_argument(s: Situation) -> Finding | None:
     if edits:
         cause += f" {'A variable' if len(wanted) == 1 else 'Variables'} of that name can be seen here."
     return Finding(
-        cause, tuple(facts), edits, f"Pass {listed(wanted)}",
-        lambda view: f"{listed(wanted)} can be seen at the call ({', '.join(str(seen[w]) for w in wanted)})",
-    )  # fmt: skip
+        cause,
+        tuple(facts),
+        edits,
+        f"Pass {listed(wanted)}",
+        ", ".join(f"`{w}` can be seen at the call ({seen[w]})" for w in wanted if w in seen),
+    )
 
 
 def _append(s: Situation, call: ast.Call, text: str) -> Edit:
@@ -173,10 +185,13 @@ def _on_class(
     ready = not fields(cls) and (init is None or len(init.args.args) - len(init.args.defaults) <= 1)
     end = s.view.end(call.func.value)
     return Finding(
-        f"`{function.name}` was called on the class `{cls.name}` itself: it needs an object, `{cls.name}(…).{function.name}()`.",
-        tuple(facts), (insert(*end, "()"),) if ready else (), f"Make an object of `{cls.name}` first",
-        lambda view: f"`{cls.name}()` needs no arguments",
-    )  # fmt: skip
+        f"`{function.name}` was called on the class `{cls.name}` itself: it needs an object, "
+        f"`{cls.name}(…).{function.name}()`.",
+        tuple(facts),
+        (insert(*end, "()"),) if ready else (),
+        f"Make an object of `{cls.name}` first",
+        f"`{cls.name}()` needs no arguments",
+    )
 
 
 def too_many_arguments(s: Situation) -> Finding | None:
@@ -197,8 +212,9 @@ def too_many_arguments(s: Situation) -> Finding | None:
     own = 1 if _is_method(view, function) else 0
     return Finding(
         f"`{_last(name)}` takes {most - own} positional argument{'' if most - own == 1 else 's'}, and the call gives "
-        f"{given - own}{' (the object itself not counted)' if own else ''}.", tuple(facts),
-    )  # fmt: skip
+        f"{given - own}{' (the object itself not counted)' if own else ''}.",
+        tuple(facts),
+    )
 
 
 def _forgotten_self(s: Situation, view: View, function: Function) -> Finding | None:
@@ -218,10 +234,16 @@ def _forgotten_self(s: Situation, view: View, function: Function) -> Finding | N
     at = view.line(line).find("(", view.start(function)[1])
     edits = (insert(line, at + 1, "self" if first is None else "self, "),) if at >= 0 else ()
     return Finding(
-        cause, facts, edits, "Add the parameter `self`",
-        lambda fixed: f"`{function.name}` now begins with `self`"
-        if (now := find_function(fixed, function.name)) is None or self_name(now) == "self" else None,
-    )  # fmt: skip
+        cause,
+        facts,
+        edits,
+        "Add the parameter `self`",
+        lambda fixed: (
+            f"`{function.name}` now begins with `self`"
+            if (now := find_function(fixed, function.name)) is None or self_name(now) == "self"
+            else None
+        ),
+    )
 
 
 def multiple_values(s: Situation) -> Finding | None:
@@ -235,55 +257,3 @@ def multiple_values(s: Situation) -> Finding | None:
         return finding
     facts = (_described(view, function, s),) if function is not None else ()
     return Finding(f"The call gives `{argument}` twice: by its position and by its name.", facts)
-
-
-def takes_no_arguments(s: Situation) -> Finding | None:
-    """C() takes no arguments: the class has no `__init__`, or one under a misspelt name."""
-    found = _NONE_TAKEN.match(s.message)
-    cls = find_class(s.view, found.group(1)) if found and s.view.tree is not None else None
-    if cls is None:
-        return None
-    for function in (n for n in cls.body if isinstance(n, Function)):
-        if plausible("__init__", function.name) or function.name in ("init", "_init", "__init", "constructor"):
-            line = function.lineno
-            at = s.view.line(line).index(function.name)
-            return Finding(
-                f"`{cls.name}` has no `__init__`; its method `{function.name}` (line {line}) looks like one.",
-                (Fact("nearest special method", f"`__init__` to `{function.name}`"),),
-                (Edit((line, at), (line, at + len(function.name)), "__init__"),),
-                f"Rename `{function.name}` to `__init__`",
-                lambda view: f"`{cls.name}` now has `__init__`",
-            )
-    own = [b.name for b in bindings(cls) if b.kind == "function"]
-    return Finding(
-        f"`{cls.name}` (line {cls.lineno}) has no `__init__` that could take arguments.",
-        (Fact(f"methods of {cls.name}", listed(own) or "none"),),
-    )
-
-
-def abstract(s: Situation) -> Finding | None:
-    """Can't instantiate abstract class C with abstract method(s) x."""
-    found = re.match(
-        r"Can't instantiate abstract class (\w+) (?:with|without an implementation for) abstract methods? (.+)",
-        s.message,
-    )
-    cls = find_class(s.view, found.group(1)) if found and s.view.tree is not None else None
-    if cls is None:
-        return None
-    wanted = re.findall(r"\w+", found.group(2))
-    own = {b.name: b for b in bindings(cls) if b.kind == "function"}
-    for name in wanted:
-        near = [n for n in nearest(name, own) if plausible(name, n) and n not in wanted]
-        if near:
-            line = own[near[0]].line
-            at = s.view.line(line).index(near[0])
-            return Finding(
-                f"`{cls.name}` has to define `{name}`; its method `{near[0]}` (line {line}) looks like a misspelling of it.",
-                (Fact("nearest method", f"`{near[0]}`, line {line}"),),
-                (Edit((line, at), (line, at + len(near[0])), name),), f"Rename `{near[0]}` to `{name}`",
-                lambda view: f"`{cls.name}` now defines `{name}`",
-            )  # fmt: skip
-    return Finding(
-        f"`{cls.name}` (line {cls.lineno}) has to define {listed(wanted)} before objects of it can be made.",
-        (Fact(f"methods of {cls.name}", listed(sorted(own)) or "none"),),
-    )

@@ -1,4 +1,4 @@
-"""Rules for ModuleNotFoundError and ImportError: misspelt modules and names, circular imports, what is not installed."""
+"""Rules for ImportError: misspelt modules and names, names that moved, circular imports, what is not installed."""
 
 import ast
 import re
@@ -11,7 +11,10 @@ from runtime.code.errors.view import View
 
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'(; '([\w.]+)' is not a package)?")
 _CANNOT = re.compile(r"cannot import name '(\w+)' from (partially initialized module )?'([\w.]+)'")
-_MOVED = dict.fromkeys(("Mapping", "MutableMapping", "Sequence", "MutableSequence", "Iterable", "Iterator", "Callable", "Hashable", "Set", "MutableSet", "Generator", "Container", "Sized", "Awaitable", "Coroutine"), "collections.abc")  # fmt: skip
+_ABSTRACT = frozenset(
+    "Mapping MutableMapping Sequence MutableSequence Iterable Iterator Callable Hashable Set MutableSet Generator "
+    "Container Sized Awaitable Coroutine".split()
+)  # moved from collections to collections.abc
 
 
 def no_module(s: Situation) -> Finding | None:
@@ -32,8 +35,11 @@ def no_module(s: Situation) -> Finding | None:
     pool = {*(n for n in _library() if not n.startswith("_")), *s.sources.modules(s.view.path)}
     if rest and stdlib.is_module(top):
         parent = wanted.rpartition(".")[0]
-        near = [f"{parent}.{n}" for n in nearest(wanted.rpartition(".")[2], stdlib.names(parent))
-                if plausible(wanted.rpartition(".")[2], n) and stdlib.is_module(f"{parent}.{n}")]  # fmt: skip
+        near = [
+            f"{parent}.{n}"
+            for n in nearest(wanted.rpartition(".")[2], stdlib.names(parent))
+            if plausible(wanted.rpartition(".")[2], n) and stdlib.is_module(f"{parent}.{n}")
+        ]
     else:
         near = [n for n in nearest(top, pool) if plausible(top, n)]
     if near:
@@ -76,9 +82,12 @@ def _rename_module(s: Situation, wanted: str, near: list[str]) -> Finding:
     if near[1:]:
         facts.append(Fact("other modules like it", listed(near[1:])))
     return Finding(
-        f"There is no module `{wanted}`; `{best}` exists in {where}.", tuple(facts), tuple(edits),
-        f"Change `{wanted}` to `{best}`", lambda view: f"the module `{best}` exists in {where}",
-    )  # fmt: skip
+        f"There is no module `{wanted}`; `{best}` exists in {where}.",
+        tuple(facts),
+        tuple(edits),
+        f"Change `{wanted}` to `{best}`",
+        f"the module `{best}` exists in {where}",
+    )
 
 
 def _starts(name: str, wanted: str) -> bool:
@@ -96,7 +105,9 @@ def cannot_import(s: Situation) -> Finding | None:
     if partial or (own is not None and name in known):
         return _circular(s, name, module, own)
     near = [n for n in nearest(name, (k for k in known if not k.startswith("__"))) if plausible(name, n)]
-    home = _MOVED.get(name) if module == "collections" else stdlib.HOMES.get(name)
+    home = stdlib.HOMES.get(name)
+    if module == "collections" and name in _ABSTRACT:
+        home = "collections.abc"
     statement = s.the(ast.ImportFrom, lambda n: n.module is not None and any(a.name == name for a in n.names))
     if home is not None and home != module and name in stdlib.names(home):
         edits: tuple[Edit, ...] = ()
@@ -105,15 +116,23 @@ def cannot_import(s: Situation) -> Finding | None:
             at = s.view.line(line).find(statement.module, column + 5)
             edits = (Edit((line, at), (line, at + len(statement.module)), home),) if at >= 0 else ()
         return Finding(
-            f"`{module}` has no `{name}`; it stands in `{home}`.", (Fact(f"{home}.{name}", "is there in Python's library"),),
-            edits, f"Import it from `{home}`", lambda view: f"the module `{home}` holds `{name}`",
-        )  # fmt: skip
+            f"`{module}` has no `{name}`; it stands in `{home}`.",
+            (Fact(f"{home}.{name}", "is there in Python's library"),),
+            edits,
+            f"Import it from `{home}`",
+            f"the module `{home}` holds `{name}`",
+        )
     if not near:
         return Finding(
             f"The module `{module}` exists, but it has no `{name}`.",
-            (Fact(f"names of {module}", listed(sorted(k for k in known if not k.startswith("_")))) if known else
-             Fact(f"names of {module}", "cannot be read here: the module is neither the project's nor Python's", False),),
-        )  # fmt: skip
+            (
+                Fact(f"names of {module}", listed(sorted(k for k in known if not k.startswith("_"))))
+                if known
+                else Fact(
+                    f"names of {module}", "cannot be read here: the module is neither the project's nor Python's", False
+                ),
+            ),
+        )
     edits = ()
     if statement is not None:
         alias = next(a for a in statement.names if a.name == name)
@@ -124,10 +143,14 @@ def cannot_import(s: Situation) -> Finding | None:
             )
     return Finding(
         f"The module `{module}` has no `{name}`; it has `{near[0]}`.",
-        (Fact("nearest name of the module", f"`{near[0]}`"),
-         *((Fact("other names like it", listed(near[1:])),) if near[1:] else ())),
-        edits, f"Change `{name}` to `{near[0]}`", lambda view: f"the module `{module}` holds `{near[0]}`",
-    )  # fmt: skip
+        (
+            Fact("nearest name of the module", f"`{near[0]}`"),
+            *((Fact("other names like it", listed(near[1:])),) if near[1:] else ()),
+        ),
+        edits,
+        f"Change `{name}` to `{near[0]}`",
+        f"the module `{module}` holds `{near[0]}`",
+    )
 
 
 def _names(own: View | None, module: str) -> frozenset[str]:

@@ -1,21 +1,31 @@
-"""Rules for NameError and UnboundLocalError: misspelt names, missing imports, names of another scope."""
+"""Rules for NameError: misspelt names, missing imports, names that belong to another scope."""
 
 import ast
 import re
 
 from runtime.code.errors import stdlib
 from runtime.code.errors.definitions import attributes, class_around, self_name
-from runtime.code.errors.edits import Edit, insert
-from runtime.code.errors.origins import assignments
-from runtime.code.errors.scope import Binding, bindings, bound_anywhere, distance, nearest, plausible, visible
+from runtime.code.errors.edits import insert
+from runtime.code.errors.scope import Binding, bound_anywhere, distance, nearest, plausible, visible
 from runtime.code.errors.situation import Fact, Finding, Situation, listed
 from runtime.code.errors.view import Function, View
 
 _UNDEFINED = re.compile(r"(?:free variable |cannot access free variable |name |global name )?'(\w+)'")
+
 _OTHER_LANGUAGES = {
-    "raw_input": "input", "xrange": "range", "unicode": "str", "long": "int", "unichr": "chr", "basestring": "str",
-    "true": "True", "false": "False", "null": "None", "none": "None", "nil": "None", "undefined": "None",
-}  # fmt: skip
+    "raw_input": "input",
+    "xrange": "range",
+    "unicode": "str",
+    "long": "int",
+    "unichr": "chr",
+    "basestring": "str",
+    "true": "True",
+    "false": "False",
+    "null": "None",
+    "none": "None",
+    "nil": "None",
+    "undefined": "None",
+}
 
 
 def not_defined(s: Situation) -> Finding | None:
@@ -34,7 +44,7 @@ def not_defined(s: Situation) -> Finding | None:
     )
 
 
-def _loads(view: View, name: str, within: ast.AST | None = None) -> list[ast.Name]:
+def loads(view: View, name: str, within: ast.AST | None = None) -> list[ast.Name]:
     nodes = ast.walk(within or view.tree)
     return [n for n in nodes if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
 
@@ -55,9 +65,9 @@ def _other_language(s: Situation, name: str) -> Finding | None:
     right = _OTHER_LANGUAGES[name]
     return Finding(
         f"`{name}` is not a name of Python 3; the same is written `{right}`.",
-        edits=tuple(s.replace(n, right) for n in _loads(s.view, name)),
+        edits=tuple(s.replace(n, right) for n in loads(s.view, name)),
         title=f"Change `{name}` to `{right}`",
-        proof=lambda view: f"`{right}` is part of Python",
+        proof=f"`{right}` is part of Python",
     )
 
 
@@ -72,9 +82,9 @@ def _own_attribute(s: Situation, name: str) -> Finding | None:
     return Finding(
         f"`{name}` is an attribute of the class `{cls.name}`, not a variable: inside a method it is `{own}.{name}`.",
         (Fact(f"{cls.name}.{name}", str(attribute)),),
-        tuple(s.replace(n, f"{own}.{name}") for n in _loads(s.view, name, function)),
+        tuple(s.replace(n, f"{own}.{name}") for n in loads(s.view, name, function)),
         f"Change `{name}` to `{own}.{name}`",
-        lambda view: f"`{cls.name}` has `{name}` ({attribute})",
+        f"`{cls.name}` has `{name}` ({attribute})",
     )
 
 
@@ -91,8 +101,11 @@ def _import_line(view: View) -> int:
 def _missing_import(s: Situation, name: str) -> Finding | None:
     if bound_anywhere(s.view, name):
         return None
-    read = {n.attr for n in ast.walk(s.view.tree)
-            if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == name}  # fmt: skip
+    read = {
+        n.attr
+        for n in ast.walk(s.view.tree)
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == name
+    }
     known = stdlib.names(name) if stdlib.is_module(name) else frozenset()
     if read and read <= known:
         return _add_import(s, name, f"import {name}", f"the module `{name}` of Python's library", name)
@@ -104,9 +117,9 @@ def _missing_import(s: Situation, name: str) -> Finding | None:
         return Finding(
             f"`{name}` stands in the module `{home}`, which is imported as a whole (line {imported[0].line}).",
             (Fact(f"{home}.{name}", "is there in Python's library"),),
-            tuple(s.replace(n, f"{home}.{name}") for n in _loads(s.view, name)),
+            tuple(s.replace(n, f"{home}.{name}") for n in loads(s.view, name)),
             f"Change `{name}` to `{home}.{name}`",
-            lambda view: f"the module `{home}` holds `{name}`",
+            f"the module `{home}` holds `{name}`",
         )
     return _add_import(s, name, f"from {home} import {name}", f"`{name}` of the module `{home}`", home)
 
@@ -118,7 +131,7 @@ def _add_import(s: Situation, name: str, statement: str, what: str, module: str)
         (Fact(f"module {module}", "part of Python's own library, read from its source"),),
         (insert(line, 0, statement + "\n"),),
         f"Add `{statement}`",
-        lambda view: _now_visible(name, s.line + 1)(view),
+        _now_visible(name, s.line + 1),
     )
 
 
@@ -126,8 +139,11 @@ def _too_early(s: Situation, name: str) -> Finding | None:
     seen = s.visible().get(name)
     if seen is None or not seen.line:
         return None
-    deleted = [n.lineno for n in ast.walk(s.view.tree)
-               if isinstance(n, ast.Delete) and any(getattr(t, "id", "") == name for t in n.targets)]  # fmt: skip
+    deleted = [
+        n.lineno
+        for n in ast.walk(s.view.tree)
+        if isinstance(n, ast.Delete) and any(getattr(t, "id", "") == name for t in n.targets)
+    ]
     if isinstance(seen.node, ast.ExceptHandler):
         why = f"Python deletes `{name}` at the end of the `except` block of line {seen.line}: use it inside the block."
     elif deleted:
@@ -162,14 +178,20 @@ def _misspelt(s: Situation, name: str) -> Finding | None:
     if near[1:]:
         facts.append(Fact("other names like it", listed(near[1:])))
     scope = s.view.function(s.line) if bound_anywhere(s.view, name) else None
-    edits = tuple(s.replace(n, best) for n in _loads(s.view, name, scope) if best in visible(s.view, n.lineno)
-                  or best in ("True", "False", "None"))  # fmt: skip
+    edits = tuple(
+        s.replace(n, best)
+        for n in loads(s.view, name, scope)
+        if best in visible(s.view, n.lineno) or best in ("True", "False", "None")
+    )
     return Finding(
         f"There is no `{name}` in view; `{best}` is, so `{name}` looks like a misspelling of it.",
-        tuple(facts), edits, f"Change `{name}` to `{best}`",
-        (lambda view: "a constant of Python") if binding is None or best in ("True", "False") else
-        _now_visible(best, s.line),
-    )  # fmt: skip
+        tuple(facts),
+        edits,
+        f"Change `{name}` to `{best}`",
+        f"`{best}` is a constant of Python"
+        if binding is None or best in ("True", "False")
+        else _now_visible(best, s.line),
+    )
 
 
 def _elsewhere(s: Situation, name: str) -> Finding | None:
@@ -183,102 +205,14 @@ def _elsewhere(s: Situation, name: str) -> Finding | None:
     if isinstance(owner, ast.ClassDef):
         cause = f"`{name}` is defined inside the class `{owner.name}`; from here it is `{owner.name}.{name}`."
         return Finding(
-            cause, (Fact(f"`{name}` is bound", str(first)),),
+            cause,
+            (Fact(f"`{name}` is bound", str(first)),),
             tuple(s.replace(n, f"{owner.name}.{name}") for n in s.nodes(ast.Name, lambda n: n.id == name)),
             f"Change `{name}` to `{owner.name}.{name}`",
-            lambda view: f"the class `{owner.name}` binds `{name}` (line {first.line})",
-        )  # fmt: skip
+            f"the class `{owner.name}` binds `{name}` (line {first.line})",
+        )
     where = f"the function `{owner.name}`" if owner is not None else "another scope"
     return Finding(
         f"`{name}` exists only inside {where} (line {first.line}): this line is outside of it and cannot see it.",
         (Fact(f"`{name}` is bound", str(first)),),
     )
-
-
-_UNBOUND = re.compile(r"(?:cannot access local variable|local variable) '(\w+)'")
-
-
-def unbound_local(s: Situation) -> Finding | None:
-    """UnboundLocalError: a name that is assigned somewhere in the function is read before that."""
-    found = _UNBOUND.match(s.message)
-    function = s.view.function(s.line)
-    if not found or function is None:
-        return None
-    name = found.group(1)
-    own = [b for b in bindings(function) if b.name == name]
-    if not own:
-        return None
-    facts = [Fact(f"`{name}` in {function.name}()", ", ".join(str(b) for b in own[:4]))]
-    outer = _outer(s, function, name)
-    later = all(b.line >= s.line for b in own)
-    if outer is not None and later:
-        word, binding = outer
-        facts.append(Fact(f"`{name}` outside", str(binding)))
-        return Finding(
-            f"`{function.name}` assigns `{name}`, which makes it a local variable of the whole function; the `{name}` of "
-            f"line {binding.line} is hidden by it, and the local one has no value yet.",
-            tuple(facts), _declare(s, function, f"{word} {name}"), f"Add `{word} {name}`",
-            lambda view: f"`{name}` is no longer local to `{function.name}`" if not any(
-                b.name == name for n in ast.walk(view.tree) if isinstance(n, Function) and n.name == function.name
-                for b in bindings(n)) else None,
-        )  # fmt: skip
-    slip = _misspelt_before(s, function, name)
-    if slip is not None:
-        return slip
-    if isinstance(own[0].node, ast.ExceptHandler):
-        why = f"Python deletes `{name}` at the end of the `except` block (line {own[0].line}): copy it to another name."
-    elif later:
-        why = f"`{name}` is local to `{function.name}` and gets its first value in line {own[0].line}, after this read."
-    else:
-        way = _conditional(function, own[0].line)
-        why = f"`{name}` is assigned only in line {own[0].line}, {way}, and this time the program did not pass there."
-    return Finding(why + f" Give `{name}` a value before line {s.line} on every way.", tuple(facts))
-
-
-def _outer(s: Situation, function: Function, name: str) -> tuple[str, Binding] | None:
-    chain = s.view.scopes(s.line)
-    for scope in reversed(chain[: chain.index(function)] if function in chain else []):
-        binding = next((b for b in bindings(scope) if b.name == name), None)
-        if binding is not None and not isinstance(scope, ast.ClassDef):
-            return ("global" if isinstance(scope, ast.Module) else "nonlocal"), binding
-    return None
-
-
-def _declare(s: Situation, function: Function, statement: str) -> tuple[Edit, ...]:
-    body = function.body
-    docstring = isinstance(body[0], ast.Expr) and isinstance(getattr(body[0], "value", None), ast.Constant)
-    first = body[1] if docstring and len(body) > 1 else body[0]
-    line = min([first.lineno, *(d.lineno for d in getattr(first, "decorator_list", ()))])
-    if line == function.lineno or s.view.line(line)[: s.view.start(first)[1]].strip():
-        return ()  # `def f(): x += 1` in one line
-    return (insert(line, 0, f"{s.view.indentation(line)}{statement}\n"),)
-
-
-def _misspelt_before(s: Situation, function: Function, name: str) -> Finding | None:
-    """A variable that was set under a misspelt name and is never read."""
-    for binding in bindings(function):
-        if binding.line >= s.line or not plausible(name, binding.name) or binding.name == name:
-            continue
-        if binding.kind != "variable" or _loads(s.view, binding.name, function):
-            continue
-        stores = [n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == binding.name]
-        return Finding(
-            f"`{name}` has no value yet: line {binding.line} sets `{binding.name}`, which is never read and looks like "
-            f"a misspelling of `{name}`.",
-            (Fact(f"`{binding.name}`", f"{binding}, never read"),),
-            tuple(s.replace(n, name) for n in stores), f"Change `{binding.name}` to `{name}`",
-            lambda view: f"`{name}` gets a value in line {binding.line}" if any(
-                b.line == binding.line for b in assignments(view, name, s.line)) else None,
-        )  # fmt: skip
-    return None
-
-
-def _conditional(function: Function, line: int) -> str:
-    """In which kind of block a line of a function stands, in words."""
-    words = {ast.If: "inside an `if`", ast.For: "inside a loop", ast.While: "inside a loop", ast.Try: "inside a `try`",
-             ast.ExceptHandler: "inside an `except`", ast.With: "inside a `with`"}  # fmt: skip
-    best = "on another way"
-    for node in ast.walk(function):
-        if type(node) in words and node.lineno < line <= node.end_lineno:
-            best = f"{words[type(node)]} (line {node.lineno})"
-    return best

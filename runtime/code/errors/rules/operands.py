@@ -1,23 +1,37 @@
-"""Rules for operators and functions whose operands are of the wrong type: str with int, None in arithmetic, `/` for `//`."""
+"""Rules for operators whose operands do not fit: text with numbers, None in arithmetic, a forgotten call or `await`."""
 
 import ast
 import re
 
 from runtime.code.errors.edits import Edit, insert
 from runtime.code.errors.origins import kind, values
-from runtime.code.errors.rules.attributes import none_finding
+from runtime.code.errors.rules.nothing import none_finding
 from runtime.code.errors.situation import Fact, Finding, Situation
 
 _CONCATENATE = re.compile(r"can only concatenate (\w+) \(not \"(\w+)\"\) to (\w+)")
+
 _UNSUPPORTED = re.compile(r"unsupported operand type\(s\) for ([^:]+): '([\w.]+)' and '([\w.]+)'")
+
 _COMPARED = re.compile(r"'([<>=!]+)' not supported between instances of '([\w.]+)' and '([\w.]+)'")
+
 _REPEATED = re.compile(r"can't multiply sequence by non-int of type '(\w+)'")
-_INDEX = re.compile(r"'(\w+)' object cannot be interpreted as an integer")
-_JOIN = re.compile(r"sequence item \d+: expected str instance, (\w+) found")
-_WRITE = re.compile(r"write\(\) argument must be str, not (\w+)")
+
 _FUNCTIONS = ("builtin_function_or_method", "function", "method", "type")
-_SYMBOLS = {"+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div, "//": ast.FloorDiv, "%": ast.Mod, "**": ast.Pow,
-            "&": ast.BitAnd, "|": ast.BitOr, "^": ast.BitXor, "<<": ast.LShift, ">>": ast.RShift}  # fmt: skip
+
+_SYMBOLS = {
+    "+": ast.Add,
+    "-": ast.Sub,
+    "*": ast.Mult,
+    "/": ast.Div,
+    "//": ast.FloorDiv,
+    "%": ast.Mod,
+    "**": ast.Pow,
+    "&": ast.BitAnd,
+    "|": ast.BitOr,
+    "^": ast.BitXor,
+    "<<": ast.LShift,
+    ">>": ast.RShift,
+}
 
 
 def _binary(s: Situation, symbol: str, left: str, right: str) -> tuple[ast.expr, ast.expr] | None:
@@ -40,12 +54,13 @@ def _binary(s: Situation, symbol: str, left: str, right: str) -> tuple[ast.expr,
     if augmented is not None:
         return augmented.target, augmented.value
     # In a chain without markers: the one whose both sides are known to be of these types.
-    sure = s.nodes(ast.BinOp, lambda n: fits(n) and kind(s.view, n.right, s.line) == right
-                   and kind(s.view, n.left, s.line) == left)  # fmt: skip
+    sure = s.nodes(
+        ast.BinOp, lambda n: fits(n) and kind(s.view, n.right, s.line) == right and kind(s.view, n.left, s.line) == left
+    )
     return (sure[0].left, sure[0].right) if len(sure) == 1 else None
 
 
-def _wrapped(s: Situation, node: ast.expr, function: str) -> tuple[Edit, ...]:
+def wrapped(s: Situation, node: ast.expr, function: str) -> tuple[Edit, ...]:
     text = s.text(node)
     return (s.replace(node, f"{function}({text})"),)
 
@@ -64,11 +79,11 @@ def concatenate(s: Situation) -> Finding | None:
         return Finding(cause)
     node = pair[1]
     text = s.text(node)
-    facts = _type_fact(s, node, right)
+    facts = type_fact(s, node, right)
     if right in _FUNCTIONS:
         return _missing_call(s, node, right)
     if left == "str":
-        return Finding(cause, facts, _wrapped(s, node, "str"), f"Change `{text}` to `str({text})`", _is_now("str"))
+        return Finding(cause, facts, wrapped(s, node, "str"), f"Change `{text}` to `str({text})`", _is_now("str"))
     if left == "list":
         new = f"list({text})" if right in ("tuple", "set", "range", "dict_keys", "dict_values") else f"[{text}]"
         return Finding(cause, facts, (s.replace(node, new),), f"Change `{text}` to `{new}`", _is_now("list"))
@@ -76,10 +91,10 @@ def concatenate(s: Situation) -> Finding | None:
 
 
 def _is_now(name: str):
-    return lambda view: f"both sides of `+` are now of type {name}"
+    return f"both sides of `+` are now of type {name}"
 
 
-def _type_fact(s: Situation, node: ast.expr, said: str) -> tuple[Fact, ...]:
+def type_fact(s: Situation, node: ast.expr, said: str) -> tuple[Fact, ...]:
     text = " ".join(s.text(node).split())[:60]
     by_source = kind(s.view, node, s.line)
     facts = [
@@ -96,10 +111,12 @@ def _type_fact(s: Situation, node: ast.expr, said: str) -> tuple[Fact, ...]:
 def _missing_call(s: Situation, node: ast.expr, said: str) -> Finding:
     text = s.text(node)
     return Finding(
-        f"`{text}` is the function itself, not its result: the parentheses are missing.", _type_fact(s, node, said),
+        f"`{text}` is the function itself, not its result: the parentheses are missing.",
+        type_fact(s, node, said),
         (insert(*s.view.end(node), "()"),) if isinstance(node, ast.Name | ast.Attribute) else (),
-        f"Call `{text}()`", lambda view: f"`{text}` is called",
-    )  # fmt: skip
+        f"Call `{text}()`",
+        f"`{text}` is called",
+    )
 
 
 def unsupported(s: Situation) -> Finding | None:
@@ -121,7 +138,7 @@ def unsupported(s: Situation) -> Finding | None:
             return awaited(s, node)
         if type_name in _FUNCTIONS and isinstance(node, ast.Name | ast.Attribute):
             return _missing_call(s, node, type_name)
-    facts = _type_fact(s, pair[0], left) + _type_fact(s, pair[1], right)
+    facts = type_fact(s, pair[0], left) + type_fact(s, pair[1], right)
     if {left, right} <= {"str", "int", "float"} and "str" in (left, right):
         text_side, number_side = pair if left == "str" else pair[::-1]
         return _text_and_number(
@@ -154,8 +171,13 @@ def _text_and_number(
         ):
             return Finding(cause + " Either `str(…)` around the number or `int(…)` around the text is missing.", facts)
         shown = s.text(number_side)
-        return Finding(cause + " To join them the number has to become text.", facts, _wrapped(s, number_side, "str"),
-                       f"Change `{shown}` to `str({shown})`", _is_now("str"))  # fmt: skip
+        return Finding(
+            cause + " To join them the number has to become text.",
+            facts,
+            wrapped(s, number_side, "str"),
+            f"Change `{shown}` to `str({shown})`",
+            _is_now("str"),
+        )
     if isinstance(text_side, ast.Constant):
         try:
             float(text_side.value)
@@ -163,9 +185,12 @@ def _text_and_number(
             return Finding(cause, facts)
     shown = s.text(text_side)
     return Finding(
-        cause + f" The text has to become a number first: `{number}({shown})`.", facts, _wrapped(s, text_side, number),
-        f"Change `{shown}` to `{number}({shown})`", lambda view: "both sides of the operator are now numbers",
-    )  # fmt: skip
+        cause + f" The text has to become a number first: `{number}({shown})`.",
+        facts,
+        wrapped(s, text_side, number),
+        f"Change `{shown}` to `{number}({shown})`",
+        "both sides of the operator are now numbers",
+    )
 
 
 def _read_as_text(s: Situation, node: ast.expr) -> bool:
@@ -190,9 +215,11 @@ def awaited(s: Situation, node: ast.expr) -> Finding:
     return Finding(
         f"`{text}` gives a coroutine, and nobody waited for its result: `await` is missing"
         + ("." if inside else ", and it can only stand inside an `async def`."),
-        (), edits, f"Add `await` before `{text}`",
-        lambda view: f"`{text}` stands in an `async def`",
-    )  # fmt: skip
+        (),
+        edits,
+        f"Add `await` before `{text}`",
+        f"`{text}` stands in an `async def`",
+    )
 
 
 def repeated(s: Situation) -> Finding | None:
@@ -209,103 +236,13 @@ def repeated(s: Situation) -> Finding | None:
     else:
         side = next((n for n in (node.left, node.right) if _read_as_text(s, n)), None)
     if side is None:
-        return Finding(cause, _type_fact(s, node.left, kind(s.view, node.left, s.line) or "a sequence"))
+        return Finding(cause, type_fact(s, node.left, kind(s.view, node.left, s.line) or "a sequence"))
     text = s.text(side)
     number = "float" if found.group(1) == "float" else "int"
     return Finding(
-        cause + f" `{text}` is text that was read, not a number.", _type_fact(s, side, "str"), _wrapped(s, side, number),
-        f"Change `{text}` to `{number}({text})`", lambda view: f"`{text}` is now a number",
-    )  # fmt: skip
-
-
-def not_an_integer(s: Situation) -> Finding | None:
-    """'float' object cannot be interpreted as an integer."""
-    found = _INDEX.match(s.message)
-    if not found:
-        return None
-    said = found.group(1)
-    cause = f"A whole number is needed here, and this is a {said}."
-    if said == "NoneType":
-        return Finding(cause)
-    candidates = [
-        a
-        for call in s.nodes(ast.Call)
-        for a in call.args
-        if getattr(call.func, "id", "") in ("range", "chr", "bin", "hex")
-    ]
-    if said == "float" and (finding := _floor(s, candidates, cause)):
-        return finding
-    fitting = [a for a in candidates if kind(s.view, a, s.line) == said] or (candidates if len(candidates) == 1 else [])
-    if len(fitting) != 1 or said not in ("float", "str"):
-        return Finding(cause)
-    text = s.text(fitting[0])
-    return Finding(cause, _type_fact(s, fitting[0], said), _wrapped(s, fitting[0], "int"), f"Change `{text}` to `int({text})`",
-                   lambda view: f"`int({text})` is a whole number")  # fmt: skip
-
-
-def _floor(s: Situation, nodes: list[ast.expr], cause: str) -> Finding | None:
-    """`/` gives a float: `//` was meant. Looked for in the expressions and, through names, in their assignments."""
-    for node in nodes:
-        given = [node, *(values(s.view, node.id, s.line)[-1:] if isinstance(node, ast.Name) else [])]
-        for value in given:
-            for part in ast.walk(value):
-                if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Div):
-                    between = (s.view.end(part.left), s.view.start(part.right))
-                    gap = s.view.between(*between)
-                    if between[0][0] != between[1][0] or "/" not in gap:
-                        continue
-                    line, column = between[0]
-                    at = column + gap.index("/")
-                    text = s.text(part)
-                    return Finding(
-                        cause + f" `/` always gives a float: `{text}` in line {line}.", (Fact(f"`{text}`", "a division by `/`"),),
-                        (Edit((line, at), (line, at + 1), "//"),), "Change `/` to `//`",
-                        lambda view: "`//` of whole numbers gives a whole number",
-                    )  # fmt: skip
-    return None
-
-
-def index_is_float(s: Situation) -> Finding | None:
-    """list indices must be integers or slices, not float."""
-    if not re.match(r"(?:\w+ indices must be integers|slice indices must be integers).*", s.message) or (
-        "float" not in s.message and not s.message.startswith("slice")):  # fmt: skip
-        return None
-    nodes: list[ast.expr] = []
-    for node in s.nodes(ast.Subscript):
-        cut = node.slice
-        nodes += [n for n in (cut.lower, cut.upper, cut.step) if n] if isinstance(cut, ast.Slice) else [cut]
-    return _floor(s, nodes, "An index has to be a whole number, and this one is a float.")
-
-
-def join_needs_text(s: Situation) -> Finding | None:
-    """sequence item 0: expected str instance, int found."""
-    found = _JOIN.match(s.message)
-    if not found:
-        return None
-    call = s.the(ast.Call, lambda n: isinstance(n.func, ast.Attribute) and n.func.attr == "join" and len(n.args) == 1)
-    cause = f"`join` takes strings only, and the sequence holds a {found.group(1)}."
-    if call is None:
-        return Finding(cause)
-    argument = call.args[0]
-    text = s.text(argument)
-    new = f"map(str, {text})"
-    return Finding(cause, _type_fact(s, argument, kind(s.view, argument, s.line) or "a sequence"), (s.replace(argument, new),),
-                   f"Change to `{new}`", lambda view: "`map(str, …)` gives strings")  # fmt: skip
-
-
-def write_needs_text(s: Situation) -> Finding | None:
-    """write() argument must be str, not int."""
-    found = _WRITE.match(s.message)
-    if not found:
-        return None
-    call = s.the(ast.Call, lambda n: isinstance(n.func, ast.Attribute) and n.func.attr == "write" and len(n.args) == 1)
-    cause = f"A text file takes strings only, and this is a {found.group(1)}."
-    if call is None or found.group(1) == "NoneType":
-        return Finding(cause)
-    text = s.text(call.args[0])
-    if found.group(1) == "bytes":
-        return Finding(
-            cause + " Bytes are written to a file opened with mode `wb`.", _type_fact(s, call.args[0], "bytes")
-        )
-    return Finding(cause, _type_fact(s, call.args[0], found.group(1)), _wrapped(s, call.args[0], "str"),
-                   f"Change `{text}` to `str({text})`", lambda view: "`str(…)` gives a string")  # fmt: skip
+        cause + f" `{text}` is text that was read, not a number.",
+        type_fact(s, side, "str"),
+        wrapped(s, side, number),
+        f"Change `{text}` to `{number}({text})`",
+        f"`{text}` is now a number",
+    )

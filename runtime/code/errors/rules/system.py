@@ -1,4 +1,4 @@
-"""Rules for files, recursion, collections changed while iterated, division by zero, assertions and what ends a program."""
+"""Rules for files, recursion, collections changed while iterated, division by zero and assertions."""
 
 import ast
 import os.path
@@ -50,9 +50,12 @@ def no_file(s: Situation) -> Finding | None:
         if len(literals) == 1 and (text := s.text(literals[0])).count(name) == 1:
             edits = (s.replace(literals[0], text.replace(name, near[0])),)
         return Finding(
-            f"There is no file {path!r}; there is {near[0]!r}, so the name looks misspelt.", tuple(facts), edits,
-            f"Change {name!r} to {near[0]!r}", lambda view: f"the file {near[0]!r} is there",
-        )  # fmt: skip
+            f"There is no file {path!r}; there is {near[0]!r}, so the name looks misspelt.",
+            tuple(facts),
+            edits,
+            f"Change {name!r} to {near[0]!r}",
+            f"the file {near[0]!r} is there",
+        )
     if there:
         facts.append(Fact("files there", listed(there)))
     return Finding(f"There is no file {path!r} where the program looked.", tuple(facts))
@@ -73,7 +76,7 @@ def _exists(s: Situation, facts: list[Fact]) -> Finding:
         tuple(facts),
         tuple(edits),
         "Allow that the folder exists",
-        lambda view: "`exist_ok=True` accepts a folder that is there",
+        "`exist_ok=True` accepts a folder that is there",
     )
 
 
@@ -82,8 +85,11 @@ def too_deep(s: Situation) -> Finding | None:
     function = s.view.function(s.line)
     if function is None:
         return Finding("Functions called each other until Python's limit for nested calls was reached.")
-    calls = [n for n in ast.walk(function) if isinstance(n, ast.Call)
-             and function.name in (getattr(n.func, "id", ""), getattr(n.func, "attr", ""))]  # fmt: skip
+    calls = [
+        n
+        for n in ast.walk(function)
+        if isinstance(n, ast.Call) and function.name in (getattr(n.func, "id", ""), getattr(n.func, "attr", ""))
+    ]
     facts = [
         Fact(f"`{function.name}` calls itself", ", ".join(f"line {n.lineno}" for n in calls[:4]) or "not directly")
     ]
@@ -91,9 +97,11 @@ def too_deep(s: Situation) -> Finding | None:
     for call in calls:
         if [ast.unparse(a) for a in call.args] == own and own and not call.keywords:
             return Finding(
-                f"`{function.name}` calls itself with the very same arguments ({listed(own)}) in line {call.lineno}: nothing "
-                "changes from one call to the next, so it never ends.", tuple(facts),
-            )  # fmt: skip
+                f"`{function.name}` calls itself with the very same arguments ({listed(own)}) in line {call.lineno}: "
+                f"nothing "
+                "changes from one call to the next, so it never ends.",
+                tuple(facts),
+            )
     ends = [r for r in returns(function) if not any(c for c in calls if r.lineno <= c.lineno <= r.end_lineno)]
     if calls and not ends:
         facts.append(Fact(f"`return` of `{function.name}` without another call", "none"))
@@ -104,7 +112,8 @@ def too_deep(s: Situation) -> Finding | None:
     if ends:
         facts.append(Fact("it ends at", ", ".join(f"line {r.lineno}" for r in ends[:4])))
     return Finding(
-        f"`{function.name}` calls itself deeper than Python's limit (1000 by default): the case that ends it was not reached.",
+        f"`{function.name}` calls itself deeper than Python's limit (1000 by default): the case that ends it was not "
+        f"reached.",
         tuple(facts),
     )
 
@@ -119,9 +128,11 @@ def _setter(s: Situation, function: ast.FunctionDef, facts: list[Fact]) -> Findi
     if not hits or not function.decorator_list:
         return None
     return Finding(
-        f"The property `{name}` reads or sets `self.{name}`, which is the property again; the value needs a name of its own, "
-        f"such as `self._{name}`.", tuple(facts),
-    )  # fmt: skip
+        f"The property `{name}` reads or sets `self.{name}`, which is the property again; the value needs a name of "
+        f"its own, "
+        f"such as `self._{name}`.",
+        tuple(facts),
+    )
 
 
 def changed_size(s: Situation) -> Finding | None:
@@ -139,9 +150,11 @@ def changed_size(s: Situation) -> Finding | None:
     text = s.text(loop.iter)
     return Finding(
         f"The loop goes through `{text}` and changes it on the way; a copy, `list({text})`, stays as it is.",
-        (Fact("changed while iterated", f"`{text}`, line {loop.iter.lineno}"),), (s.replace(loop.iter, f"list({text})"),),
-        f"Change `{text}` to `list({text})`", lambda view: "the loop goes through a copy",
-    )  # fmt: skip
+        (Fact("changed while iterated", f"`{text}`, line {loop.iter.lineno}"),),
+        (s.replace(loop.iter, f"list({text})"),),
+        f"Change `{text}` to `list({text})`",
+        "the loop goes through a copy",
+    )
 
 
 def division_by_zero(s: Situation) -> Finding | None:
@@ -167,10 +180,12 @@ def division_by_zero(s: Situation) -> Finding | None:
                 arguments = loop.iter.args
                 if len(arguments) == 1:
                     return Finding(
-                        f"`{text}` begins at 0: `{s.text(loop.iter)}` in line {loop.lineno} counts from 0.", tuple(facts),
-                        (insert(*s.view.start(arguments[0]), "1, "),), f"Begin `{text}` at 1",
-                        lambda view: f"`{text}` is at least 1 in the loop",
-                    )  # fmt: skip
+                        f"`{text}` begins at 0: `{s.text(loop.iter)}` in line {loop.lineno} counts from 0.",
+                        tuple(facts),
+                        (insert(*s.view.start(arguments[0]), "1, "),),
+                        f"Begin `{text}` at 1",
+                        f"`{text}` is at least 1 in the loop",
+                    )
         given = values(s.view, divisor.id, s.line)
         lengths = [v for v in given if isinstance(v, ast.Call) and getattr(v.func, "id", "") in ("len", "sum")]
         if lengths:
@@ -209,11 +224,16 @@ def not_implemented(s: Situation) -> Finding | None:
     function, cls = s.view.function(s.line), class_around(s.view, s.line)
     if function is None or cls is None:
         return None
-    heirs = [n.name for n in ast.walk(s.view.tree) if isinstance(n, ast.ClassDef)
-             and any(getattr(b, "id", "") == cls.name for b in n.bases)]  # fmt: skip
+    heirs = [
+        n.name
+        for n in ast.walk(s.view.tree)
+        if isinstance(n, ast.ClassDef) and any(getattr(b, "id", "") == cls.name for b in n.bases)
+    ]
     without = [name for name in heirs if find_function(s.view, f"{name}.{function.name}") is None]
-    facts = (Fact(f"subclasses of `{cls.name}` here", listed(heirs) or "none"),
-             *((Fact(f"without `{function.name}`", listed(without)),) if without else ()))  # fmt: skip
+    facts = (
+        Fact(f"subclasses of `{cls.name}` here", listed(heirs) or "none"),
+        *((Fact(f"without `{function.name}`", listed(without)),) if without else ()),
+    )
     return Finding(
         f"`{cls.name}.{function.name}` is only a place holder: the class that is used has to define it.", facts
     )
@@ -231,9 +251,15 @@ def stopped(s: Situation) -> Finding | None:
 def event_loop(s: Situation) -> Finding | None:
     """RuntimeErrors of asyncio, generators and threads."""
     known = {
-        "asyncio.run() cannot be called from a running event loop": "An event loop runs already (as in a notebook): use `await` instead.",
-        "no running event loop": "This needs a running event loop: call it from an `async def` that `asyncio.run` started.",
-        "generator raised StopIteration": "Inside a generator `next()` came to the end of another iterator; `return` ends a generator.",
+        "asyncio.run() cannot be called from a running event loop": (
+            "An event loop runs already (as in a notebook): use `await` instead."
+        ),
+        "no running event loop": (
+            "This needs a running event loop: call it from an `async def` that `asyncio.run` started."
+        ),
+        "generator raised StopIteration": (
+            "Inside a generator `next()` came to the end of another iterator; `return` ends a generator."
+        ),
         "threads can only be started once": "A thread object can be started once; make a new one.",
         "super(): no arguments": "`super()` needs the object: the method has no first parameter.",
     }

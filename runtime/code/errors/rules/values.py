@@ -36,8 +36,13 @@ def not_a_number(s: Situation) -> Finding | None:
         if call is None:
             return Finding(cause, tuple(facts))
         inner = s.text(call.args[0])
-        return Finding(cause, tuple(facts), (s.replace(call.args[0], f"float({inner})"),), f"Change to `int(float({inner}))`",
-                       lambda view: f"`int(float({text!r}))` is {int(float(text))}")  # fmt: skip
+        return Finding(
+            cause,
+            tuple(facts),
+            (s.replace(call.args[0], f"float({inner})"),),
+            f"Change to `int(float({inner}))`",
+            f"`int(float({text!r}))` is {int(float(text))}",
+        )
     if _is_float(text.replace(",", ".")) or _is_float(text.replace(",", "")):
         return Finding(
             f"{text!r} is written with a comma; Python reads a point, and no separator of thousands.", tuple(facts)
@@ -68,16 +73,21 @@ def wrong_count(s: Situation) -> Finding | None:
         if owner in ("dict", "defaultdict", "Counter") and expected == 2:
             return Finding(
                 f"Going through the dictionary `{text}` gives its keys alone; keys with values are `{text}.items()`.",
-                (Fact(f"type of `{text}`", f"{owner}, by the source"),), (insert(*s.view.end(loop.iter), ".items()"),),
-                f"Change `{text}` to `{text}.items()`", lambda view: f"`{text}.items()` gives two values for each key",
-            )  # fmt: skip
+                (Fact(f"type of `{text}`", f"{owner}, by the source"),),
+                (insert(*s.view.end(loop.iter), ".items()"),),
+                f"Change `{text}` to `{text}.items()`",
+                f"`{text}.items()` gives two values for each key",
+            )
         first = getattr(loop.target.elts[0], "id", "")
         if first in ("i", "j", "idx", "index", "number", "num", "n") and expected == 2 and "enumerate" not in text:
             return Finding(
-                f"Each element of `{text}` is filled into {expected} names; with the position it is `enumerate({text})`.", (),
-                (s.replace(loop.iter, f"enumerate({text})"),), f"Change `{text}` to `enumerate({text})`",
-                lambda view: "`enumerate` gives two values for each element",
-            )  # fmt: skip
+                f"Each element of `{text}` is filled into {expected} names; with the position it is "
+                f"`enumerate({text})`.",
+                (),
+                (s.replace(loop.iter, f"enumerate({text})"),),
+                f"Change `{text}` to `enumerate({text})`",
+                "`enumerate` gives two values for each element",
+            )
         return Finding(
             f"The elements of `{text}` do not have {expected} values each" + (f"; one has {got}." if got else ".")
         )
@@ -109,20 +119,26 @@ def wrong_codec(s: Situation) -> Finding | None:
     )
     if codec.replace("-", "").replace("_", "") == "utf8":
         return Finding(
-            "The bytes are not UTF-8: the file has another encoding (often cp1252 or latin-1), or it is no text (then open it "
+            "The bytes are not UTF-8: the file has another encoding (often cp1252 or latin-1), or it is no text (then "
+            "open it "
             "with mode `rb`)."
             if way == "de"
             else "The text holds half of a character pair, which UTF-8 cannot write.",
         )
-    cause = f"The system's encoding `{codec}` does not have this character; the file was opened without saying which encoding it has."
+    cause = (
+        f"The system's encoding `{codec}` does not have this character; the file was opened without saying which "
+        f"encoding it has."
+    )
     if call is None or any(k.arg == "encoding" for k in call.keywords):
         return Finding(f"The encoding `{codec}` does not have this character.")
     line, column = s.view.end(call)
     return Finding(
-        cause, (Fact("opened by", f"`{s.text(call)[:100]}`"),),
+        cause,
+        (Fact("opened by", f"`{s.text(call)[:100]}`"),),
         (insert(line, column - 1, (", " if call.args or call.keywords else "") + 'encoding="utf-8"'),),
-        'Add `encoding="utf-8"`', lambda view: "UTF-8 has every character",
-    )  # fmt: skip
+        'Add `encoding="utf-8"`',
+        "UTF-8 has every character",
+    )
 
 
 def not_json(s: Situation) -> Finding | None:
@@ -150,10 +166,12 @@ def string_formatting(s: Situation) -> Finding | None:
             given = values(s.view, node.left.id, s.line) if isinstance(node.left, ast.Name) else []
             facts = tuple(Fact(f"`{text}` comes from", f"`{s.text(v)[:80]}`, line {v.lineno}") for v in given[-2:])
             return Finding(
-                f"`{text}` is a string, so `%` formats text here; for the remainder it has to become a number.", facts,
-                (s.replace(node.left, f"int({text})"),), f"Change `{text}` to `int({text})`",
-                lambda view: f"`int({text})` is a number",
-            )  # fmt: skip
+                f"`{text}` is a string, so `%` formats text here; for the remainder it has to become a number.",
+                facts,
+                (s.replace(node.left, f"int({text})"),),
+                f"Change `{text}` to `int({text})`",
+                f"`int({text})` is a number",
+            )
         return Finding("There are more values behind `%` than places in the text.")
     if s.message == "not enough arguments for format string":
         return Finding("There are more places in the text than values behind `%`; several values stand in one tuple.")
@@ -173,12 +191,13 @@ def closed_file(s: Situation) -> Finding | None:
         else []
     )
     names = {n.id for part in s.view.parts(s.line) for n in [part] if isinstance(n, ast.Name)}
-    for block in reversed(sorted(blocks, key=lambda b: b.lineno)):
+    for block in sorted(blocks, key=lambda b: -b.lineno):
         for item in block.items:
             if item.optional_vars is not None and getattr(item.optional_vars, "id", "") in names:
                 name = item.optional_vars.id
                 return Finding(
-                    f"`with` closes `{name}` at the end of its block (line {block.end_lineno}), and line {s.line} stands after it.",
+                    f"`with` closes `{name}` at the end of its block (line {block.end_lineno}), and line {s.line} "
+                    f"stands after it.",
                     (Fact(f"`{name}` is closed", f"after line {block.end_lineno}"),),
                 )
     return Finding("The file was closed before this line used it.")
@@ -187,7 +206,9 @@ def closed_file(s: Situation) -> Finding | None:
 def range_of_function(s: Situation) -> Finding | None:
     """Messages of single functions."""
     known = {
-        "math domain error": "The function has no real value there (the root or logarithm of a negative number, or log(0)).",
+        "math domain error": (
+            "The function has no real value there (the root or logarithm of a negative number, or log(0))."
+        ),
         "substring not found": "The text does not hold what `index` looks for; `find` gives -1 instead.",
         "list.remove(x): x not in list": "The list does not hold what is to be removed; ask `if x in …` first.",
         "range() arg 3 must not be zero": "The step of a range cannot be 0.",
