@@ -11,17 +11,12 @@
 #endif
 
 #if defined(__x86_64__) || defined(_M_X64)
-// __builtin_cpu_supports also asks the operating system (XGETBV) whether it saves the wide registers.
-static int has_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-}
+#include "cpu_x86.h"
+static int has_avx2(void) { return nk_cpu_has(CPU_AVX2 | CPU_FMA | CPU_F16C); }
 static int has_avx512(void) {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    return has_avx2() && nk_cpu_has(CPU_AVX512F | CPU_AVX512BW | CPU_AVX512VL | CPU_AVX512DQ);
 }
-static int has_avx512_vnni(void) {
-    return has_avx512() && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
-}
+static int has_avx512_vnni(void) { return has_avx512() && nk_cpu_has(CPU_AVX512VNNI | CPU_AVX512BF16); }
 #elif defined(__aarch64__)
 static int has_dotprod(void) {
 #if defined(__linux__)
@@ -57,9 +52,6 @@ enum { TABLES = sizeof tables / sizeof tables[0] };
 
 const kernel_table *kernels_select(const char *force, char *why, size_t why_size) {
     char names[128] = "";
-#if defined(__x86_64__) || defined(_M_X64)
-    __builtin_cpu_init();
-#endif
     int best = 0;
     while (!tables[best].runs_here()) best++;
     if (force == NULL || force[0] == '\0') {

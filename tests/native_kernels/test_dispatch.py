@@ -64,7 +64,7 @@ def test_above_the_cpu_is_an_error_that_says_what_is_missing(tmp_path):
     if compiler is None or not (sources / "dispatch.c").exists():
         pytest.skip("needs a C compiler and the sources")
     (tmp_path / "main.c").write_text(CPU_WITHOUT_VECTORS)
-    command = [compiler, "-std=gnu11", "-D__builtin_cpu_supports(x)=0", f"-I{sources}", str(tmp_path / "main.c")]
+    command = [compiler, "-std=gnu11", "-DNK_CPU_FEATURES=0", f"-I{sources}", str(tmp_path / "main.c")]
     command += [str(sources / f"{name}.c") for name in ("dispatch", "pool", "alloc", "threads")]
     command += ["-lpthread", "-o", str(tmp_path / "choose")]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
@@ -77,6 +77,16 @@ def test_above_the_cpu_is_an_error_that_says_what_is_missing(tmp_path):
     for name in ("avx2", "avx512", "avx512_vnni"):
         answer = choose(name)
         assert answer.startswith("none |") and name in answer and "needs AVX" in answer and "does not offer" in answer
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux says there what the CPU has")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the tables of x86-64")
+def test_the_tables_that_run_here_are_those_whose_flags_linux_names():
+    flags = set(Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n")[0].split())
+    needs = {"avx2": {"avx2", "fma", "f16c"}}
+    needs["avx512"] = needs["avx2"] | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
+    needs["avx512_vnni"] = needs["avx512"] | {"avx512_vnni", "avx512_bf16"}
+    assert nk.available_isas() == ["generic", *(name for name, wanted in needs.items() if wanted <= flags)]
 
 
 def test_select_of_a_foreign_name_leaves_the_table_as_it_was():
