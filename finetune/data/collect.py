@@ -2,7 +2,7 @@
 leaves out and why.
 
 Order: held-out package, licence, vendored copy, quality, exact and near duplicates (newest version first), likeness to
-a held-out package, share of a package, syntax, evaluation sets. Reads files on several processes; the result does not
+a held-out package, share of a package, evaluation sets. Reads files on several processes; the result does not
 depend on how many. Knows nothing about splits or the folder that is written (`corpus.py`).
 """
 
@@ -72,6 +72,8 @@ def examine(file: str) -> tuple[str | None, str, int, bytes]:
     except (OSError, FormatError):
         return "unreadable", "", 0, b""
     reason = "not UTF-8" if text is None else sources.reject_reason(text)
+    if reason is None and sources.parses(text) is None:
+        reason = "does not parse"  # before the duplicates: an older version may parse where the newest does not
     if reason:
         return reason, "", 0, b""
     data = text.encode("utf-8")
@@ -158,35 +160,27 @@ def _choose(files: list[Candidate], budget: float) -> Iterator[Candidate]:
             yield c
 
 
-def inspect(file: str, forbidden: np.ndarray) -> tuple[bytes, np.ndarray, list[chat.ChatDocument]] | None:
-    """(text, forbidden windows, chat documents) of one file that `examine` let pass; None if it does not parse."""
+def inspect(file: str, forbidden: np.ndarray) -> tuple[bytes, np.ndarray, list[chat.ChatDocument]]:
+    """(text, forbidden windows, chat documents) of one file that `examine` let pass."""
     text = _read(Path(file))
-    tree = sources.parses(text)
-    if tree is None:
-        return None
     windows = decontaminate.shared(decontaminate.code_windows(text), forbidden)
-    return text.encode("utf-8"), windows, chat.from_source(text, tree)
+    return text.encode("utf-8"), windows, chat.from_source(text, sources.parses(text))
 
 
 def _clean(found: list[Candidate], rules: Rules, ledger: Ledger, progress, workers) -> list[Kept]:
-    """Drops what does not parse or shares code with an evaluation set, and puts the rest into clusters."""
-    good: list[Candidate] = []
+    """Drops what shares code with an evaluation set, and puts the rest into clusters."""
     results = []
     job = partial(inspect, forbidden=rules.forbidden)
     for n, (c, result) in enumerate(zip(found, _map(job, [str(c.file) for c in found], workers), strict=True)):
         if progress and n % 64 == 0:
             progress(n, len(found), "checking")
-        if result is None:
-            ledger.leave(c, "does not parse")
-        elif hashlib.sha256(result[0]).hexdigest() != c.sha256:
+        if hashlib.sha256(result[0]).hexdigest() != c.sha256:
             raise FormatError("source", c.file, None, "changed while it was read; build the corpus again")
-        else:
-            good.append(c)
-            results.append(result)
-    groups = clusters.clusters([f"{c.source.family}/{c.relative}" for c in good], [c.sign for c in good])
+        results.append(result)
+    groups = clusters.clusters([f"{c.source.family}/{c.relative}" for c in found], [c.sign for c in found])
     kept = []
     hits = decontaminate.contaminated([windows for _, windows, _ in results])
-    for c, group, (text, _, talks), n in zip(good, groups, results, hits, strict=True):
+    for c, group, (text, _, talks), n in zip(found, groups, results, hits, strict=True):
         if n:
             ledger.leave(c, "shares code with an evaluation set")
             ledger.drops.append({"path": c.path, "reason": "shares code with an evaluation set", "windows": n})

@@ -64,6 +64,16 @@ def test_the_newest_version_wins_among_near_duplicates(origin, tmp_path):
     assert all(p.startswith("library-1/") for p in paths(load_corpus(tmp_path)))
 
 
+def test_an_older_version_stays_where_the_newest_does_not_parse(origin, tmp_path):
+    body = (origin.root / "queue.py").read_text()
+    for name, extra in (("new", "\ndef broken(:\n    pass\n"), ("old", "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "queue.py").write_text(body + extra)
+    origins = [sources.Source(name, tmp_path / name, (n,)) for n, name in enumerate(("old", "new"))]
+    build_corpus(tmp_path / "out", origins=origins)
+    assert paths(load_corpus(tmp_path / "out")) == {"old/queue.py"}
+
+
 def test_files_that_share_code_with_an_excluded_file_go(origin, tmp_path):
     secret = tmp_path / "evaluation.py"
     secret.write_text("\n".join((origin.root / "queue.py").read_text().split("\n")[:40]))
