@@ -119,7 +119,7 @@ def _quality(what: str, name: str, report: Mapping) -> list[str]:
     lines = [
         f"### On {what}",
         "",
-        f"{settings['documents']} sections of files, {settings['bytes'] / 1e6:.2f} MB, {settings['carets']} carets.",
+        f"{settings['documents']} {settings['pieces']}, {settings['bytes'] / 1e6:.2f} MB, {settings['carets']} carets.",
         "",
         *tables.markdown(*tables.main_rows(report)),
     ]

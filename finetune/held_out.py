@@ -1,7 +1,7 @@
 """Texts to measure on: a split of the corpus, files and folders, or the installed packages that are held out.
 
-A long file is cut into sections and every file gives one before any gives a second, in a fixed random order. Knows no
-models.
+Whole files in a fixed random order; or sections, of which every file gives one before any gives a second, so that a
+small budget still meets many files. Knows no models.
 """
 
 from __future__ import annotations
@@ -43,9 +43,13 @@ def unseen_packages() -> list[Source]:
 
 
 def texts_of(
-    on: Sequence[str], corpus: str | os.PathLike, max_bytes: int, note: Callable[[str], None] = print
+    on: Sequence[str],
+    corpus: str | os.PathLike,
+    max_bytes: int,
+    note: Callable[[str], None] = print,
+    whole: bool = False,
 ) -> HeldOut:
-    """At most max_bytes of the splits, files, folders and "unseen" named in `on`, together.
+    """At most max_bytes of the splits, files, folders and "unseen" named in `on`, together: sections, or whole files.
 
     Beginnings of files alone, with their licences and imports, would say little about the rest. What the corpus's
     rules refuse in a folder (tables of data, generated files) is left out, and `note` is told. Raises
@@ -85,7 +89,7 @@ def texts_of(
     if refused:
         why = ", ".join(f"{n} {reason}" for reason, n in refused.most_common())
         note(f"left out: {refused.total()} of {seen} files ({why})")
-    texts = _mixed(found, max_bytes)
+    texts = (_whole if whole else _mixed)(found, max_bytes)
     if not texts:
         raise ValueError(f"{' '.join(on)}: there is no Python text")
     return HeldOut(texts, tuple(packages), loaded.sha256 if loaded else None)
@@ -104,4 +108,17 @@ def _mixed(files: Sequence[str], max_bytes: int) -> list[str]:
             break
         out.append(text[: min(max_bytes - size, longest)])
         size += len(out[-1].encode())
+    return out
+
+
+def _whole(files: Sequence[str], max_bytes: int) -> list[str]:
+    """Files as they are until max_bytes; what is left of the budget goes to the beginning of the next one."""
+    out, size = [], 0
+    for i in np.random.default_rng(0).permutation(len(files)):
+        if size >= max_bytes:
+            break
+        text = files[i].encode()[: max_bytes - size].decode("utf-8", "ignore")
+        if text.strip():
+            out.append(text)
+        size += len(text.encode())
     return out

@@ -41,6 +41,11 @@ def run(argv: Sequence[str]) -> int:
     p.add_argument("--all", action="store_true", help="also both built-in opponents, the probes and distinct n-grams")
     p.add_argument("--corpus", metavar="DIR", help="corpus folder (default: in the user's cache)")
     p.add_argument("--max-bytes", type=count, default=200_000, help="at most so much text (default 200000)")
+    p.add_argument(
+        "--whole-files",
+        action="store_true",
+        help="whole files instead of sections of many: more to remember, fewer files in the same budget",
+    )
     p.add_argument("--carets", type=count, default=200, help="carets of each kind (default 200)")
     p.add_argument("--seed", type=int, default=0, help="draws the carets and the probes' items (default 0)")
     p.add_argument("--json", action="store_true", help="print JSON")
@@ -50,7 +55,7 @@ def run(argv: Sequence[str]) -> int:
     import runtime
     from runtime.files.hf_config import own_section
 
-    held = texts_of(a.on, a.corpus, a.max_bytes)
+    held = texts_of(a.on, a.corpus, a.max_bytes, a.whole_files)
     if held.packages:
         print(f"unseen here: {', '.join(held.packages)}", file=sys.stderr)
     model = runtime.load_model(a.model)
@@ -62,7 +67,8 @@ def run(argv: Sequence[str]) -> int:
         wanted += [name for name in BUILT_IN if name not in wanted and _possible(name, a.corpus)]
     opponents = opponents_of(wanted, model, a.corpus)
     try:
-        report = evaluate_model(model, held.texts, a.carets, a.seed, opponents, a.probes or a.all, a.all)
+        pieces = "whole files" if a.whole_files else "sections of files"
+        report = evaluate_model(model, held.texts, a.carets, a.seed, opponents, a.probes or a.all, a.all, pieces)
     finally:
         close(opponents)
     if a.json:

@@ -12,11 +12,14 @@ BUILT_IN = ("ngram", "suffix")
 NOT_MEASURED = {"value": None, "n": 0, "low": None, "high": None}  # pass@1: no program is run yet
 
 
-def texts_of(on: Sequence[str], corpus: str | None, max_bytes: int):
+def texts_of(on: Sequence[str], corpus: str | None, max_bytes: int, whole: bool = False):
     """`held_out.HeldOut` of the splits, paths and "unseen" in `on`; what was left out is said on standard error."""
     from .. import held_out
 
-    return held_out.texts_of(on, corpus or default_corpus(), max_bytes, lambda text: print(text, file=sys.stderr))
+    def note(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    return held_out.texts_of(on, corpus or default_corpus(), max_bytes, note, whole)
 
 
 def opponents_of(names: Sequence[str], model, corpus: str | None, weights: str = "auto") -> list[dict]:
@@ -84,11 +87,11 @@ def _opponent(name: str, model, corpus: str | None, weights: str) -> dict:
 
 def evaluate_model(
     model, texts: Sequence[str], carets: int = 200, seed: int = 0, opponents: Sequence[dict] = (),
-    probes: bool = False, diversity: bool = False,
+    probes: bool = False, diversity: bool = False, pieces: str = "sections of files",
 ) -> dict:  # fmt: skip
     """{"results", "settings"} of a model on texts, with `carets` carets of each kind; with opponents of `opponents_of`
     also "opponents" [{"name", "about", "context", "results", "paired", "words"}]; with probes "probes", with diversity
-    "diversity". Raises ValueError without a tokenizer or text."""
+    "diversity". pieces: what the texts are, for the report. Raises ValueError without a tokenizer or text."""
     from ..carets import choose
     from ..measure import Network, measure, paired
     from ..tables import sentences
@@ -101,7 +104,7 @@ def evaluate_model(
     finally:
         network.close()
     size = sum(len(text.encode()) for text in texts)
-    settings = {"documents": len(texts), "bytes": size, "carets": len(places), "seed": seed}
+    settings = {"documents": len(texts), "pieces": pieces, "bytes": size, "carets": len(places), "seed": seed}
     results = ours.results() | {"pass_at_1": dict(NOT_MEASURED)}
     report = {"results": results, "settings": settings | {"context": model.spec.max_context}}
     for other in opponents:
@@ -153,7 +156,7 @@ def show(report: dict, model: str, where: str) -> None:
     settings = report["settings"]
     console.print(Text.assemble((model, "bold"), " on ", (where, "bold")))
     console.print(
-        f"{settings['documents']} sections of files, {settings['bytes'] / 1e6:.2f} MB, {settings['carets']} carets, "
+        f"{settings['documents']} {settings['pieces']}, {settings['bytes'] / 1e6:.2f} MB, {settings['carets']} carets, "
         f"context {settings['context']} tokens; intervals are 95 %",
     )
     table(tables.main_rows(report), ("", "bold", "dim", "dim"))

@@ -26,6 +26,16 @@ def test_texts_are_sections_of_all_files_before_a_second_one_of_any(tmp_path):
     assert "0x12" in texts_of([str(tmp_path / "table.py")], "nowhere", 4000).texts[0]  # a file that was named is taken
 
 
+def test_whole_files_are_cut_only_where_the_budget_ends(tmp_path):
+    texts = {name: "".join(f"{name}_{n} = {n}\n" for n in range(300)) for name in "abc"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    assert sorted(texts_of([str(tmp_path)], "nowhere", 10**6, whole=True).texts) == sorted(texts.values())
+    size = len(texts["a"]) + 100
+    first, second = texts_of([str(tmp_path)], "nowhere", size, whole=True).texts
+    assert first in texts.values() and texts[second[0]].startswith(second) and len(first + second) == size
+
+
 def test_environments_inside_a_folder_are_not_measured(tmp_path):
     inner = tmp_path / "project" / ".venv" / "lib" / "site-packages"
     inner.mkdir(parents=True)
