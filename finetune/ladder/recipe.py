@@ -1,6 +1,7 @@
 """The recipe of a ladder: a TOML file with `kind = "ladder"`, the text for all rungs and one [[rung]] each.
 
-Top level: name, seed, minutes (what all the steps take on two cores: --minutes scales them). [text]: see TextSettings.
+Top level: name, seed, minutes (what all the steps take on two cores: --minutes scales them), evaluations (of each rung,
+for its curve). [text]: see TextSettings.
 [[rung]]: name, context (tokens a row), batch (rows a step), [rung.model] with a `kind` and its sizes, [rung.train] as
 in other recipes. Unknown keys are errors.
 """
@@ -12,8 +13,6 @@ from pathlib import Path
 
 from ..recipe import RecipeError, build
 from ..settings import TrainSettings
-
-EVALUATIONS = 8  # of each rung, for its curve
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def parse_ladder(raw: dict, path: Path, minutes: float | None = None, steps: int
     """The checked recipe. minutes: scales every rung's steps; steps: every rung gets so many. Raises RecipeError."""
     from .rungs import KINDS
 
-    unknown = set(raw) - {"kind", "name", "seed", "minutes", "text", "rung"}
+    unknown = set(raw) - {"kind", "name", "seed", "minutes", "evaluations", "text", "rung"}
     if unknown:
         raise RecipeError(f"{path}: unknown key {sorted(unknown)[0]!r}")
     name, seed, planned = raw.get("name", path.stem), raw.get("seed", 0), raw.get("minutes", 10)
@@ -82,6 +81,9 @@ def parse_ladder(raw: dict, path: Path, minutes: float | None = None, steps: int
         raise RecipeError(f"{path}: name must be a string and seed an integer >= 0")
     if type(planned) not in (int, float) or not planned > 0:
         raise RecipeError(f"{path}: minutes must be positive, not {planned!r}")
+    evaluations = raw.get("evaluations", 8)
+    if type(evaluations) is not int or evaluations < 1:
+        raise RecipeError(f"{path}: evaluations must be an integer >= 1, not {evaluations!r}")
     text, tables = raw.get("text", {}), raw.get("rung", [])
     if not isinstance(text, dict) or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise RecipeError(f"{path}: [text] must be a table and [[rung]] tables")
@@ -108,10 +110,10 @@ def parse_ladder(raw: dict, path: Path, minutes: float | None = None, steps: int
     if len({rung.name for rung in rungs}) < len(rungs):
         raise RecipeError(f"{path}: two rungs have the same name")
     factor = 1.0 if minutes is None else minutes / planned
-    rungs = [replace(r, train=_planned(r.train, steps or max(1, round(r.train.steps * factor)))) for r in rungs]
+
+    def planned_for(train: TrainSettings) -> TrainSettings:
+        total = steps or max(1, round(train.steps * factor))
+        return replace(train, steps=total, eval_every=-(-total // evaluations))
+
+    rungs = [replace(rung, train=planned_for(rung.train)) for rung in rungs]
     return Ladder(name, seed, planned * factor, build(TextSettings, text, "text", path), tuple(rungs))
-
-
-def _planned(train: TrainSettings, steps: int) -> TrainSettings:
-    """The settings for so many steps, evaluated EVALUATIONS times over them."""
-    return replace(train, steps=steps, eval_every=max(1, -(-steps // EVALUATIONS)))

@@ -27,6 +27,7 @@ kind = "ladder"
 name = "tiny"
 seed = 3
 minutes = 1
+evaluations = 3
 
 [text]
 train_mb = 0.2

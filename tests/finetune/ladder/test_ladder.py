@@ -45,10 +45,10 @@ def start(corpus, recipe, out, *more):
 
 
 def wait_for(process, ready):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not ready():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "it did not get there in a minute"
+        assert time.monotonic() < deadline, "it did not get there in five minutes"
         time.sleep(0.005)
 
 
@@ -140,7 +140,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(corpus, recipe, tmp_path
     try:
         wait_for(process, lambda: steps_done(tmp_path / "2-window") >= 3)
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130
