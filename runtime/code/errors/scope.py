@@ -33,6 +33,13 @@ class Binding:
 
 def bindings(scope: ast.AST) -> list[Binding]:
     """Everything that binds a name in a module, class or function itself, in the order of the text."""
+    kept = getattr(scope, "_bindings", None)  # rules ask again and again: kept at the node itself
+    if kept is None:
+        kept = scope._bindings = _bindings(scope)
+    return kept
+
+
+def _bindings(scope: ast.AST) -> list[Binding]:
     found: list[Binding] = []
     if isinstance(scope, (*Function.__args__, ast.Lambda)):
         found += [Binding(a.arg, "parameter", a.lineno, a) for a in arguments(scope.args)]
@@ -116,10 +123,8 @@ def visible(view: View, line: int) -> dict[str, Binding]:
             continue
         for binding in bindings(scope):
             found.setdefault(binding.name, binding)
-    for node in ast.walk(view.tree) if view.tree else ():
-        if isinstance(node, ast.Global):
-            for name in node.names:
-                found.setdefault(name, Binding(name, "global variable", node.lineno, node))
+    for name, node in view.declared_globals.items():
+        found.setdefault(name, Binding(name, "global variable", node.lineno, node))
     for name in sorted(BUILTINS):
         found.setdefault(name, Binding(name, "builtin", 0))
     return found

@@ -130,6 +130,8 @@ Rule = Callable[[Situation], Finding | None]
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
-    """Names in a row for people."""
+    """Names in a row for people; "none" for none."""
+    if not names:
+        return "none"
     shown = ", ".join(f"`{name}`" for name in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")

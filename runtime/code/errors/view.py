@@ -58,6 +58,12 @@ class View:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
 
+    @cached_property
+    def declared_globals(self) -> dict[str, ast.Global]:
+        """Names that some function declares `global`, with the statement."""
+        nodes = ast.walk(self.tree) if self.tree is not None else ()
+        return {name: node for node in nodes if isinstance(node, ast.Global) for name in node.names}
+
     def line(self, number: int) -> str:
         """The text of a line without its end; empty beyond the text."""
         return body(self.lines[number - 1]) if 1 <= number <= len(self.lines) else ""

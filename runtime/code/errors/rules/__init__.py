@@ -1,5 +1,7 @@
 """Rules for what a Python error means: one function per kind of message, tried in order until one finds a cause."""
 
+import logging
+
 from runtime.code.errors.rules import (
     attributes,
     called,
@@ -20,6 +22,8 @@ from runtime.code.errors.rules import (
     values,
 )
 from runtime.code.errors.situation import Finding, Rule, Situation
+
+log = logging.getLogger(__name__)
 
 _OS = (system.no_file,)
 
@@ -83,9 +87,16 @@ RULES: dict[str, tuple[Rule, ...]] = {
 
 
 def find(situation: Situation) -> Finding | None:
-    """The first rule's finding for this exception type, or None."""
+    """The first rule's finding for this exception type, or None.
+
+    A rule that stumbles over a source that nobody thought of is passed over: the facts without a cause beat no answer.
+    """
     for rule in RULES.get(situation.type, ()):
-        finding = rule(situation)
+        try:
+            finding = rule(situation)
+        except Exception as error:
+            log.warning("the rule %s failed with %s", rule.__name__, type(error).__name__)
+            continue
         if finding is not None:
             return finding
     return None

@@ -31,7 +31,7 @@ def takes_no_arguments(s: Situation) -> Finding | None:
     own = [b.name for b in bindings(cls) if b.kind == "function"]
     return Finding(
         f"`{cls.name}` (line {cls.lineno}) has no `__init__` that could take arguments.",
-        (Fact(f"methods of {cls.name}", listed(own) or "none"),),
+        (Fact(f"methods of {cls.name}", listed(own)),),
     )
 
 
@@ -60,5 +60,5 @@ def abstract(s: Situation) -> Finding | None:
             )
     return Finding(
         f"`{cls.name}` (line {cls.lineno}) has to define {listed(wanted)} before objects of it can be made.",
-        (Fact(f"methods of {cls.name}", listed(sorted(own)) or "none"),),
+        (Fact(f"methods of {cls.name}", listed(sorted(own))),),
     )

@@ -231,7 +231,7 @@ def not_implemented(s: Situation) -> Finding | None:
     ]
     without = [name for name in heirs if find_function(s.view, f"{name}.{function.name}") is None]
     facts = (
-        Fact(f"subclasses of `{cls.name}` here", listed(heirs) or "none"),
+        Fact(f"subclasses of `{cls.name}` here", listed(heirs)),
         *((Fact(f"without `{function.name}`", listed(without)),) if without else ()),
     )
     return Finding(
