@@ -8,6 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from runtime.terminal import printable
+
 from .trainer import Listener
 
 _PLAIN_EVERY = 20.0  # seconds between plain lines
@@ -65,7 +67,7 @@ class ProgressListener(Listener):
         self.note(f"step {step}: validation loss {score.loss:.4f}, {score.bits_per_byte:.4f} bits per byte")
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(printable(text), markup=False)
 
     def saved(self, step: int, path: Path) -> None:
         pass

@@ -33,6 +33,7 @@ FOLDERS = {
     "finetune/commands/": "one file per command that changes or measures weights",
     "finetune/data/": "corpus, holes, batches",
     "finetune/ladder/": "every model of the ladder by one trainer on one text",
+    "finetune/tuning/": "a repository taught to a model",
     "finetune/probes/": "small questions to a model, each with the score of guessing",
     "finetune/recipes/": "training runs, as data",
     "lsp_server/": "knows editors",

@@ -51,9 +51,9 @@ def run(argv: Sequence[str]) -> int:
     if a.resume and a.restart:
         raise ValueError("--resume goes on with a stopped tuning, --restart forgets it: give one of them")
     from ..memory import keep_large_blocks
-    from ..tune import prepare
-    from ..tune_base import load_base, target_of
-    from ..tune_report import plan_report
+    from ..tuning.base import load_base, target_of
+    from ..tuning.report import plan_report
+    from ..tuning.run import prepare
     from .tune_tables import show_plan
 
     root = Path(a.repository).expanduser()
@@ -89,7 +89,7 @@ def run_folder(target: Path) -> Path:
 def check_places(a, name: str, target: Path, place: Path) -> None:
     """Say before the work what would stand in its way at the end."""
     from .. import checkpoint
-    from ..tune import clear
+    from ..tuning.run import clear
 
     if target.exists() and not a.replace:
         raise FileExistsError(f"{target} exists already: add --replace, or give the result another name with --out")
@@ -104,7 +104,7 @@ def check_places(a, name: str, target: Path, place: Path) -> None:
 def _train(a, tuning, report: dict, name: str, target: Path, place: Path) -> int:
     from ..interrupt import finish_on_signals
     from ..progress import ProgressListener
-    from ..tune import clear, finish, start
+    from ..tuning.run import clear, finish, start
     from .tune_tables import show
 
     place.mkdir(parents=True, exist_ok=True)
@@ -151,10 +151,10 @@ def _prove(a, tuning, report: dict, folder: Path, name: str, target: Path, place
     """Measures both models, writes the report into the model folder, and installs that if it deserves it."""
     from runtime.files.atomic import atomic_write_text
 
-    from ..tune import prove
-    from ..tune_base import install
-    from ..tune_page import page, picture
-    from ..tune_report import proof_report
+    from ..tuning.base import install
+    from ..tuning.page import page, picture
+    from ..tuning.report import proof_report
+    from ..tuning.run import prove
 
     with bar("measuring before") as progress:
         before = prove(tuning, tuning.base.folder, "before", progress)

@@ -1,4 +1,4 @@
-"""What `hearth tune` prints: the plan of a tuning and its proof, from the reports of `tune_report.py`."""
+"""What `hearth tune` prints: the plan of a tuning and its proof, from the reports of `tuning/report.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..tune_report import listed, rows, shown
+from ..tuning.report import listed, rows, shown
 
 
 def show_plan(report: dict) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runtime.files.atomic import atomic_write
+from runtime.terminal import printable
 
 from ..report import read_metrics
 
@@ -45,7 +46,7 @@ def table_of(results: dict, width: int = 100) -> Table:
 
 def _one_line(text: str, width: int) -> Text:
     """The first two lines with letters, their blanks narrowed, in at most `width` columns."""
-    lines = [" ".join(line.split()) for line in text.splitlines() if any(c.isalnum() for c in line)]
+    lines = [" ".join(line.split()) for line in printable(text).splitlines() if any(c.isalnum() for c in line)]
     shown = Text(" ⏎ ".join(lines[:2]))
     shown.truncate(width, overflow="ellipsis")
     return shown
@@ -56,7 +57,7 @@ def samples_of(results: dict) -> str:
     parts = []
     for row in results["rungs"]:
         how = "writes" if row["comparable"] else "guesses [right] or [wrong|right]"
-        parts.append(f"---- {row['name']} {how}\n{row['sample'].rstrip()}")
+        parts.append(f"---- {row['name']} {how}\n{printable(row['sample'].rstrip())}")
     return "\n\n".join(parts)
 
 

@@ -59,7 +59,14 @@ RESULTS = {
 }
 REPORT = {
     "results": RESULTS,
-    "settings": {"documents": 40, "pieces": "sections of files", "bytes": 200_000, "carets": 600, "seed": 0, "context": 128},
+    "settings": {
+        "documents": 40,
+        "pieces": "sections of files",
+        "bytes": 200_000,
+        "carets": 600,
+        "seed": 0,
+        "context": 128,
+    },
     "opponents": [
         {
             "name": "n-gram + cache",

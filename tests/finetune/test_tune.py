@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 import runtime
-from finetune import tune_base
 from finetune.cli import commands
 from finetune.commands.tune import NOT_BETTER, run_folder
-from finetune.tune import prepare
-from finetune.tune_base import Base, install, load_base, target_of, write_model
-from finetune.tune_blend import SHARES, blend
-from finetune.tune_data import read_repository
-from finetune.tune_report import verdict
+from finetune.tuning import base as tune_base
+from finetune.tuning.base import Base, install, load_base, target_of, write_model
+from finetune.tuning.blend import SHARES, blend
+from finetune.tuning.report import verdict
+from finetune.tuning.repository import read_repository
+from finetune.tuning.run import prepare
 from runtime.models.decoder import Decoder
 from runtime.models.spec import DecoderSpec
 from runtime.text import train_bpe
@@ -233,7 +233,7 @@ def test_errors_are_one_clear_line(repo, tiny, tmp_path, capsys):
 
 
 def test_a_model_that_does_not_fit_into_memory_is_refused_before_the_work(repo, tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("finetune.tune_plan.available_memory", lambda: 1000)
+    monkeypatch.setattr("finetune.tuning.plan.available_memory", lambda: 1000)
     assert "GiB" in error_of(capsys, options(repo, tiny))
 
 
@@ -288,7 +288,7 @@ def test_general_code_comes_from_the_library_and_no_file_is_on_two_sides(repo, t
 
 def test_of_a_huge_repository_a_part_is_read(repo, monkeypatch):
     whole = {file.path for side in read_repository(repo).sides.values() for file in side}
-    monkeypatch.setattr("finetune.tune_data.MAX_TEXT", 110_000)
+    monkeypatch.setattr("finetune.tuning.repository.MAX_TEXT", 110_000)
     part = read_repository(repo)
     found = [file for side in part.sides.values() for file in side]
     assert {file.path for file in found} < whole and sum(file.bytes for file in found) <= 110_000

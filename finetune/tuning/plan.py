@@ -16,10 +16,10 @@ from runtime.models.decoder import Decoder
 from runtime.models.spec import DecoderSpec
 from runtime.tensor.precision import compute
 
-from .data.fim import FimSettings
-from .horizon import PROBE_STEPS
-from .settings import PRECISIONS
-from .tune_base import Base
+from ..data.fim import FimSettings
+from ..horizon import PROBE_STEPS
+from ..settings import PRECISIONS
+from .base import Base
 
 PEAK_RATE, PEAK_WIDTH = 3e-3, 256  # of pre-training at this width; wider models take less
 RATE_SHARE = 1 / 6  # of the pre-training peak

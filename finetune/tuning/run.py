@@ -20,20 +20,20 @@ import runtime
 from runtime.models.decoder import Decoder
 from runtime.tensor.precision import compute
 
-from . import checkpoint
-from .carets import KINDS, Place, choose
-from .data.sections import sections
-from .data.streams import RowStreams
-from .evaluate import TokenScore
-from .measure import Measurement, Network, measure
-from .pretrain import scorer
-from .settings import TrainSettings
-from .trainer import Listener, Trainer
-from .tune_base import Base, write_model
-from .tune_blend import Blend, blend
-from .tune_data import General, Repository, chats, general_code, read_repository
-from .tune_plan import CHAT_RATE, REPLAY, Plan, fim_settings, make_plan
-from .watch import WatchSettings
+from .. import checkpoint
+from ..carets import KINDS, Place, choose
+from ..data.sections import sections
+from ..data.streams import RowStreams
+from ..evaluate import TokenScore
+from ..measure import Measurement, Network, measure
+from ..pretrain import scorer
+from ..settings import TrainSettings
+from ..trainer import Listener, Trainer
+from ..watch import WatchSettings
+from .base import Base, write_model
+from .blend import Blend, blend
+from .plan import CHAT_RATE, REPLAY, Plan, fim_settings, make_plan
+from .repository import General, Repository, chats, general_code, read_repository
 
 CHOOSE_ROWS = 48  # rows of `context` tokens that decide when to stop
 PATIENCE = 3  # evaluations without a better one
@@ -177,7 +177,7 @@ def score_of(model: Decoder, tuning: Tuning, texts: list[str]) -> Callable[[], T
 def finish(tuning: Tuning, run: Run, about: dict) -> tuple[Path | None, list[Blend]]:
     """(model folder, the blend that it holds and then all that were tried); no folder if none is better than the base.
 
-    Between the base's weights and those of the best evaluation, see tune_blend.py.
+    Between the base's weights and those of the best evaluation, see blend.py.
     """
     if not run.best[0]:
         return None, []

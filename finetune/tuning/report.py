@@ -11,10 +11,10 @@ from collections import Counter
 
 import numpy as np
 
-from . import tables
-from .evaluate import proportion, ratio, sign_test
-from .measure import Measurement, paired
-from .tune import Proof, Tuning, novel
+from .. import tables
+from ..evaluate import proportion, ratio, sign_test
+from ..measure import Measurement, paired
+from .run import Proof, Tuning, novel
 
 FORGETTING = 0.03  # how much worse general code may become, in bits per byte
 

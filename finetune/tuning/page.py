@@ -9,9 +9,9 @@ import numpy as np
 
 from runtime.files.atomic import atomic_write
 
-from . import tables
-from .carets import KINDS
-from .tune_report import listed, rows, shown
+from .. import tables
+from ..carets import KINDS
+from .report import listed, rows, shown
 
 
 def page(report: dict, name: str, pictures: list[str]) -> str:

@@ -21,10 +21,10 @@ from runtime.code.walk import Tree, walk
 from runtime.files.errors import FormatError
 from runtime.files.reader import read_bytes
 
-from .data import chat, sources
-from .data.clusters import clusters
-from .data.corpus import load_corpus
-from .data.dedupe import Duplicates, signature
+from ..data import chat, sources
+from ..data.clusters import clusters
+from ..data.corpus import load_corpus
+from ..data.dedupe import Duplicates, signature
 
 SIDES = ("train", "choose", "judge")
 JUDGE, JUDGE_BYTES = 0.10, 400_000  # share of the text and bytes, whichever is less
