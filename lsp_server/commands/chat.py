@@ -7,8 +7,9 @@ import argparse
 import sys
 from typing import Any
 
-from lsp_server.commands.options import add_model_options, load_engine, make_parser, positive, printable
+from lsp_server.commands.options import add_model_options, load_engine, make_parser, positive
 from runtime.code.chat import Message, TextStop, chat_prompt
+from runtime.terminal import printable
 
 
 def parser() -> argparse.ArgumentParser:

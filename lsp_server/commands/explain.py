@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lsp_server.commands.options import add_model_options, load_engine, make_parser, printable
+from lsp_server.commands.options import add_model_options, load_engine, make_parser
 from lsp_server.debugging import words
 from lsp_server.debugging.project import Project, project_folder
 from runtime.code.chat import TextStop, chat_prompt
 from runtime.code.errors.explain import Explanation, explain_source, explain_traceback
 from runtime.code.source import read_source
+from runtime.terminal import printable
 
 MOST_BYTES = 4 << 20  # of a traceback's text; of a longer one the end is read
 SHOWN = 3  # lines around the place

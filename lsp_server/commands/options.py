@@ -1,7 +1,6 @@
 """Options and messages that several commands share: the model to load, and a word while something takes its time."""
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -45,14 +44,6 @@ def load_engine(name: str | None, threads: int | None) -> tuple[Any, Any, float]
         if model.tokenizer is None:
             raise ValueError(f"the model {model.name!r} has no tokenizer.json: it cannot read text")
         return model, runtime.Engine(model), (time.perf_counter() - began) * 1000
-
-
-_COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def printable(text: str) -> str:
-    """`text` without the characters by which a file or a model could command the terminal; each becomes U+FFFD."""
-    return _COMMANDS.sub("\ufffd", text)
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lsp_server.commands.options import add_model_options, busy, load_engine, make_parser, positive, printable
+from lsp_server.commands.options import add_model_options, busy, load_engine, make_parser, positive
 from runtime.code.caret import Caret
 from runtime.code.complete import Completion, complete
 from runtime.code.inside import Inside, look_inside
 from runtime.code.lines import body, split_lines
 from runtime.code.postprocess import Offer
 from runtime.code.source import read_source
+from runtime.terminal import printable
 
 SAMPLE_CARET = (35, 38)  # line and column in the bundled sample; what stands right of it on the line is left out
 SHOWN = 6  # lines around the caret

@@ -11,7 +11,7 @@ from connection import INVOKED, PACKAGES, connect
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 
-from lsp_server.commands.options import printable
+from runtime.terminal import printable
 
 EMBEDDED = PACKAGES / "runtime" / "embedded"
 embedded = pytest.mark.skipif(not (EMBEDDED / "model.safetensors").exists(), reason="the model is not trained yet")

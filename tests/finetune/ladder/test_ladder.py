@@ -1,5 +1,6 @@
 """The ladder end to end: one command trains every rung, goes on after a kill, and gives table, JSON and picture."""
 
+import io
 import json
 import os
 import signal
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from finetune.cli import commands
 from finetune.data import sources
 from finetune.ladder.recipe import parse_ladder
+from finetune.ladder.report import samples_of, table_of
 from finetune.ladder.text import LadderText, floors, load_text
 from finetune.recipe import RecipeError, read
 
@@ -91,6 +94,15 @@ def test_the_samples_show_guesses_of_the_encoder_and_text_of_the_others(finished
     samples = {row["name"]: row["sample"] for row in json.loads((finished / "results.json").read_text())["rungs"]}
     assert all(samples[name].startswith("def ") for name in RUNGS[:-1])
     assert "[" in samples["encoder"] and "<|mask|>" not in samples["encoder"]
+
+
+def test_a_model_that_writes_bytes_at_random_does_not_command_the_terminal():
+    row = {"name": "bigram", "parameters": 1, "tokens_per_second": 1, "perplexity": 1.0, "bits_per_byte": 8.0}
+    row |= {"comparable": True, "seconds": 1.0, "sample": "\x1b[2Jdef\x9b a\n\x07b"}
+    assert samples_of({"rungs": [row]}).endswith("\ufffd[2Jdef\ufffd a\n\ufffdb")
+    console = Console(file=io.StringIO(), width=160)
+    console.print(table_of({"text": {"train_bytes": 1, "source": "x"}, "floors": [], "rungs": [row]}, 160))
+    assert "def" in console.file.getvalue() and not set(console.file.getvalue()) & set("\x1b\x07\x9b")
 
 
 def test_the_picture_shows_something(finished):
