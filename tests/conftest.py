@@ -12,6 +12,7 @@ SHARED = REPOSITORY.parent / "shared" / "data"
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also run the tests of the long tier")
+    parser.addoption("--minutes", type=float, default=1.0, help="long tier: how long each fuzzer looks for findings")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -9,6 +9,7 @@ refused by name, never guessed. Knows nothing about encoding (`bpe.py`).
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -88,7 +89,14 @@ def parse(data: bytes, path: str | os.PathLike = "<memory>") -> TokenizerSpec:
 def open_root(data: bytes, path: str | os.PathLike) -> tuple["Reader", dict]:
     """The object at the top of the file, and the reader that checks what is in it."""
     reader = Reader(path)
-    return reader, reader.need(parse_json(data, path, KIND, max_depth=limits.TOKENIZER_JSON_DEPTH), dict, "<top>")
+    half = re.search(rb"\\u[dD][89a-fA-F]", data)
+    root = parse_json(data, path, KIND, max_depth=limits.TOKENIZER_JSON_DEPTH)
+    if half:  # two of them are one character, one alone is no text and could not be written again
+        try:
+            json.dumps(root, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise reader.fail("half of a surrogate pair stands alone in a string", half.start()) from None
+    return reader, reader.need(root, dict, "<top>")
 
 
 class Reader:

@@ -132,6 +132,8 @@ def parse(reader: Reader, root: dict, sha256: str) -> UnigramSpec:
     if byte_level and fallback:
         raise reader.fail("key model.byte_fallback: a byte-level vocabulary has no fallback; set it to false")
     decoder = _decoder(reader, root.get("decoder"), byte_level, bool(fallback), pre.prepend is not None)
+    if unknown is None and not fallback:
+        _need_alphabet(reader, vocab, added, byte_level)
     reader.ignored(root)
     normalizers = reader.normalizers(root.get("normalizer"))
     template = reader.template(root.get("post_processor"), vocab, added)
@@ -157,6 +159,16 @@ def _pieces(reader: Reader, value: object) -> list[tuple[str, float]]:
         seen.add(text)
         pieces.append((text, float(score)))
     return pieces
+
+
+def _need_alphabet(reader: Reader, vocab: dict[str, int], added: tuple[AddedToken, ...], byte_level: bool) -> None:
+    """Every text can be encoded although nothing stands for what is unknown: each byte is a piece."""
+    if not byte_level:
+        raise reader.fail("key model.unk_id: needed where byte_fallback is off")
+    literals = {token.content for token in added}  # never read out of plain text
+    for character, byte in CHAR_TO_BYTE.items():
+        if character not in vocab or character in literals:
+            raise reader.fail(f"key model.vocab: no piece for the byte 0x{byte:02X}, and model.unk_id is null")
 
 
 def _types(entry: dict | None, parts: str) -> list:

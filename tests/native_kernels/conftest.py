@@ -41,12 +41,19 @@ def build_checks(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def kernel_cases(tmp_path_factory):
-    """(path, names): the file of cases for kernel_check and the kernel's name of every case."""
+    """kernel_cases(seed) -> (path, names): a file of cases for kernel_check and the kernel's name of every case."""
     spec = importlib.util.spec_from_file_location("kernel_cases", HERE / "kernel_cases.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    path = tmp_path_factory.mktemp("cases") / "cases.bin"
-    return path, module.write(path)
+    folder, written = tmp_path_factory.mktemp("cases"), {}
+
+    def write(seed):
+        path = folder / f"{seed}.bin"
+        if seed not in written:
+            written[seed] = module.write(path, seed)
+        return path, written[seed]
+
+    return write
 
 
 @pytest.fixture(params=nk.available_isas())

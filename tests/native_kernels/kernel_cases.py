@@ -30,7 +30,7 @@ class Out:
 
 
 class Cases:
-    def __init__(self, seed=7):
+    def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
         self.parts = []
         self.names = []
@@ -182,20 +182,23 @@ def attentions(c):
 def activations(c):
     for rows, F in [(1, 1), (3, 5), (7, 31), (40, 130)]:
         gu, dout = c.normal(rows, 2 * F) * 3, c.normal(rows, F)
-        c.add("swiglu", [rows, F], [], [Out(c.junk(rows, F), reference.swiglu(gu), 4e-6), gu])
-        want = Out(c.junk(rows, 2 * F), reference.swiglu_backward(dout, gu), 4e-6)
+        # one value may stand where the function is saturated: then its own size says nothing about rounding
+        size, slope = np.abs(gu[:, :F] * gu[:, F:]).max(), np.abs(gu).max() * np.abs(dout).max()
+        c.add("swiglu", [rows, F], [], [Out(c.junk(rows, F), reference.swiglu(gu), 2e-6, size), gu])
+        want = Out(c.junk(rows, 2 * F), reference.swiglu_backward(dout, gu), 2e-6, slope)
         c.add("swiglu_backward", [rows, F], [], [want, dout, gu])
         for kind in ("gelu_tanh", "gelu_erf"):
             number = KINDS.index(kind)
-            want = Out(c.junk(rows, F), reference.geglu(gu, kind=kind), 4e-6)
+            want = Out(c.junk(rows, F), reference.geglu(gu, kind=kind), 2e-6, size)
             c.add("geglu", [number, rows, F], [], [want, gu])
-            want = Out(c.junk(rows, 2 * F), reference.geglu_backward(dout, gu, kind=kind), 1e-5)
+            want = Out(c.junk(rows, 2 * F), reference.geglu_backward(dout, gu, kind=kind), 2e-6, slope)
             c.add("geglu_backward", [number, rows, F], [], [want, dout, gu])
         for number, kind in enumerate(KINDS):
             x = gu.reshape(-1)
             g = c.normal(x.size)
-            c.add("activation", [number, x.size], [], [Out(c.junk(x.size), reference.activation(kind, x), 4e-6), x])
-            want = Out(c.junk(x.size), reference.activation_backward(kind, g, x), 1e-5)
+            want = Out(c.junk(x.size), reference.activation(kind, x), 2e-6, np.abs(x).max())
+            c.add("activation", [number, x.size], [], [want, x])
+            want = Out(c.junk(x.size), reference.activation_backward(kind, g, x), 4e-6, np.abs(g).max())
             c.add("activation_backward", [number, x.size], [], [want, g, x])
 
 
@@ -231,7 +234,7 @@ def vectors(c):
         c.add("bias_backward", [rows, N], [], [Out(dbias, want, 5e-6), dout])
 
 
-def write(path, seed=7):
+def write(path, seed):
     """Writes all cases to `path`; returns the kernels' names, one for each case."""
     cases = Cases(seed)
     for group in (products, q8_0, embeddings, norms, positions, attentions, activations, loss, vectors):

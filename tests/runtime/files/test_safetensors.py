@@ -110,24 +110,6 @@ def test_every_truncation_is_refused(tmp_path):
             read_safetensors(path)
 
 
-def test_random_byte_flips_never_raise_anything_but_format_errors(tmp_path):
-    rng = np.random.default_rng(5)
-    whole = np.frombuffer(pack(honest_header()), np.uint8)
-    path = tmp_path / "flip.safetensors"
-    refused = 0
-    for _ in range(400):
-        data = whole.copy()
-        data[rng.integers(len(data) - 32, size=rng.integers(1, 4))] = rng.integers(0, 256)
-        path.write_bytes(data.tobytes())
-        try:
-            file = read_safetensors(path)
-            for name in file.names():
-                file.array(name)
-        except FormatError:
-            refused += 1
-    assert refused > 300
-
-
 def tensors():
     rng = np.random.default_rng(1)
     out = {"f32": rng.standard_normal((3, 5)).astype(np.float32), "f64": rng.standard_normal(4)}

@@ -332,9 +332,31 @@ def test_every_truncation_is_refused(trained, tmp_path):
             load_tokenizer(path)
 
 
-def test_a_character_without_piece_and_without_unknown_token_is_an_error(tmp_path):
+def test_a_file_that_has_no_ids_for_some_text_is_refused(trained, tmp_path):
     root = foreign(fallback=False)
     root["model"]["unk_id"] = None
     (tmp_path / "tokenizer.json").write_text(json.dumps(root))
-    with pytest.raises(ValueError, match="no unknown token"):
-        load_tokenizer(tmp_path).encode("深")
+    with pytest.raises(FormatError, match="unk_id: needed"):
+        load_tokenizer(tmp_path)
+    trained["code"].save(tmp_path)
+    root = json.loads((tmp_path / "tokenizer.json").read_bytes())
+    root["model"]["unk_id"] = None
+    (tmp_path / "tokenizer.json").write_text(json.dumps(root))
+    assert load_tokenizer(tmp_path).encode("深")  # every byte is a piece
+    byte = next(entry for entry in root["model"]["vocab"] if entry[0] == "Ġ")
+    byte[0] = "ĠĠĠĠĠ"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(root))
+    with pytest.raises(FormatError, match="no piece for the byte 0x20"):
+        load_tokenizer(tmp_path)
+
+
+def test_half_a_surrogate_pair_in_the_file_is_refused(trained, tmp_path):
+    trained["code"].save(tmp_path)
+    whole = (tmp_path / "tokenizer.json").read_text()
+    for text, good in (("\\ud83d\\ude00", True), ("\\ud83d", False), ("\\uDE00x", False)):
+        (tmp_path / "tokenizer.json").write_text('{"note": "' + text + '",' + whole.lstrip()[1:])
+        if good:
+            load_tokenizer(tmp_path)
+        else:
+            with pytest.raises(FormatError, match="surrogate"):
+                load_tokenizer(tmp_path)

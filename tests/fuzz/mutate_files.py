@@ -1,0 +1,243 @@
+"""Feeds mutated files of one format to its loader, and what loads to its users; prints a summary as JSON.
+
+    python tests/fuzz/mutate_files.py FORMAT FOLDER [--seed N] [--cases N | --seconds S] [--only CASE]
+
+FORMAT: bpe, unigram, characters, sentencepiece, safetensors. Case c of seed s is always the same bytes. Every mutant
+must load or raise FormatError that names its path, within SECONDS of CPU and EXTRA bytes of memory; whatever loads
+must encode, decode, save and load again (tokenizers) or give every array (safetensors). The first case that does not
+is left as FOLDER/finding-CASE.*. Exit code 1 if there is a finding.
+"""
+
+import argparse
+import collections
+import json
+import os
+import random
+import resource
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+import mutations
+
+from runtime.files.errors import FormatError
+from runtime.files.safetensors import read_safetensors, write_safetensors
+from runtime.text import load_tokenizer, train_bpe, train_characters, train_unigram, train_words
+
+SECONDS, EXTRA = 5.0, 1 << 30
+os.fsync = lambda fd: None  # nothing here has to survive a power cut, and it would be most of the time
+SAMPLE = "def f(a, b):\n    return a[b] + 1  # é 深 😀\t<|x|>\r\n \n'''s'''  ab ab\0\ud800 ▁Ġ<0x0A><s>\n"
+TRAINING = ["def area(width, height):\n    return width * height\n", "for i in range(10):\n    print(i, 'é')\n"] * 3
+
+
+# ---- honest files ---------------------------------------------------------------------------------------------------
+def json_seeds(name: str, folder: Path) -> list[dict]:
+    special = ["<|x|>", "<s>"]
+    if name == "bpe":
+        made = [train_bpe(TRAINING, 280, special), train_bpe(TRAINING, 270, special, split="qwen2")]
+    elif name == "unigram":
+        made = [train_unigram(TRAINING, 300, special), train_unigram(TRAINING, 320, special, split="metaspace")]
+    else:
+        made = [train_characters(TRAINING, special_tokens=special), train_words(TRAINING, 330, special)]
+    roots = []
+    for tokenizer in made:
+        tokenizer.save(folder / "seed.json")
+        roots.append(json.loads((folder / "seed.json").read_bytes()))
+    template = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    roots.append(json.loads(json.dumps(roots[0])))
+    roots[-1]["post_processor"] = {"type": "TemplateProcessing", "single": template, "pair": [], "special_tokens": {}}
+    roots[-1]["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFKD"}]}
+    return roots
+
+
+def sentencepiece_seeds() -> list[bytes]:
+    def piece(text, score, kind):
+        text = text.encode()
+        raw = mutations.varint(len(text)) + text + b"\x15" + np.float32(score).tobytes() + b"\x18" + bytes([kind])
+        return (1, 2, b"\x0a" + raw)
+
+    words = [
+        ("<unk>", 0.0, 2),
+        ("<s>", 0.0, 3),
+        ("▁", -2.0, 1),
+        ("a", -3.0, 1),
+        ("b", -3.5, 1),
+        ("ab", -4.0, 1),
+        ("é", -5, 1),
+    ]
+    fallback = [(f"<0x{b:02X}>", 0.0, 6) for b in range(256)]
+    # the smallest map: the key "x" (0x78) is replaced by "ab"; a double-array trie of root, letter and leaf
+    units = [0] * 512
+    units[0] = 256 << 10  # the root's children start at 256
+    units[256 ^ 0x78] = 0x78 | 1 << 8 | (4 << 10)
+    units[256 ^ 0x78 ^ 4] = 1 << 31
+    trie = np.array(units, "<u4").tobytes()
+    rules = len(trie).to_bytes(4, "little") + trie + b"ab\0"
+    plain = mutations.encode([*(piece(*w) for w in words), (2, 2, b""), (3, 2, b"\x18\x00\x20\x00")])
+    rich = [*(piece(*w) for w in [*words, *fallback]), (2, 2, mutations.encode([(35, 0, b"\x01")]))]
+    return [
+        plain,
+        mutations.encode([*rich, (3, 2, mutations.encode([(2, 2, rules), (3, 0, b"\x01"), (4, 0, b"\x01")]))]),
+    ]
+
+
+def safetensors_seeds(folder: Path) -> list[tuple[dict, bytes]]:
+    rng = np.random.default_rng(1)
+    tensors = {
+        "model.embed": rng.standard_normal((4, 6)).astype(np.float32),
+        "model.layers.0.weight": rng.standard_normal((3, 3)).astype(np.float16),
+        "norm": rng.standard_normal(5),
+        "ids": np.arange(7, dtype=np.int64),
+        "flags": np.array([True, False]),
+        "scalar": np.array(2.5, np.float32),
+        "none": np.zeros((0, 4), np.uint8),
+    }
+    write_safetensors(folder / "seed.safetensors", tensors, {"format": "pt"}, {"model.embed": "BF16"})
+    data = (folder / "seed.safetensors").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    return [(json.loads(data[8 : 8 + size]), data[8 + size :])]
+
+
+# ---- one case -------------------------------------------------------------------------------------------------------
+class Format:
+    def __init__(self, name: str, folder: Path):
+        self.name = name
+        self.suffix = {"sentencepiece": ".model", "safetensors": ".safetensors"}.get(name, ".json")
+        if name == "sentencepiece":
+            self.seeds = sentencepiece_seeds()
+        elif name == "safetensors":
+            self.seeds = safetensors_seeds(folder)
+        else:
+            self.seeds = json_seeds(name, folder)
+
+    def honest(self) -> list[bytes]:
+        if self.name == "sentencepiece":
+            return self.seeds
+        if self.name == "safetensors":
+            return [self._packed(json.dumps(header).encode(), data) for header, data in self.seeds]
+        return [json.dumps(root).encode() for root in self.seeds]
+
+    @staticmethod
+    def _packed(header: bytes, data: bytes) -> bytes:
+        return len(header).to_bytes(8, "little") + header + data
+
+    def mutant(self, rng: random.Random) -> bytes:
+        k = rng.randrange(len(self.seeds))
+        structured = rng.random() < 0.7
+        if not structured:
+            return mutations.of_bytes(rng, self.honest()[k])
+        if self.name == "sentencepiece":
+            return mutations.of_protobuf(rng, self.seeds[k])
+        if self.name == "safetensors":
+            header, data = self.seeds[k]
+            return self._packed(mutations.of_json(rng, header), data)
+        return mutations.of_json(rng, self.seeds[k])
+
+    def use(self, path: Path) -> None:
+        """Loads the file and does with it what its users do. Raises FormatError where the file is refused."""
+        if self.name == "safetensors":
+            use_safetensors(path)
+        else:
+            use_tokenizer(path)
+
+
+def use_safetensors(path: Path) -> None:
+    file = read_safetensors(path)
+    for name in file.names():
+        array = file.array(name)
+        assert array.shape == file.shape(name)
+        array.tobytes()
+        try:
+            assert file.float32(name).dtype == np.float32
+        except FormatError as error:
+            assert error.kind == "dtype"
+
+
+def use_tokenizer(path: Path) -> None:
+    tokenizer = load_tokenizer(path)
+    assert 1 <= tokenizer.vocab_size < 1 << 22
+    results = []
+    for text in (SAMPLE, SAMPLE * 3, "", " ", "\n", "a", "é", "x" * 300):
+        for options in ({}, {"add_special": True}, {"parse_special": True}):
+            ids = tokenizer.encode(text, **options)
+            assert all(0 <= i < tokenizer.vocab_size for i in ids)
+            results.append((ids, tokenizer.decode(ids), tokenizer.decode(ids, skip_special=True)))
+        tokenizer.pre_tokens(text)
+    for i in range(tokenizer.vocab_size)[:400]:
+        tokenizer.token_bytes(i)
+        tokenizer.decode([i])
+    copy = path.with_name("copy" + path.suffix)
+    tokenizer.save(copy)
+    again = load_tokenizer(copy)  # what it writes, it also reads: the same ids
+    assert again.encode(SAMPLE) == results[0][0], "saved and loaded, it encodes differently"
+
+
+def run(name: str, folder: Path, seed: int, cases: int, seconds: float, only: int | None) -> dict:
+    form = Format(name, folder)
+    path = folder / f"mutant{form.suffix}"
+    for data in form.honest():
+        path.write_bytes(data)
+        form.use(path)  # not a mutant: it must load
+    soft = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + EXTRA
+    resource.setrlimit(resource.RLIMIT_AS, (soft, soft))
+    loaded, slowest, findings = 0, 0.0, []
+    refused = collections.Counter()
+    began, case = time.monotonic(), 0
+    while only is None and (case < cases or time.monotonic() - began < seconds) or only is not None and case == 0:
+        number = case if only is None else only
+        case += 1
+        data = form.mutant(random.Random(f"{name} {seed} {number}"))
+        path.write_bytes(data)
+        cpu = time.process_time()
+        problem = None
+        try:
+            form.use(path)
+            loaded += 1
+        except FormatError as error:
+            refused[error.kind] += 1
+            if error.path not in (str(path), str(path.with_name("copy" + path.suffix))) or error.path not in str(error):
+                problem = f"the error does not name the file: {error}"
+            elif len(str(error)) > 1000 + len(str(path)) or "\n" in str(error):
+                problem = f"the error is no short line: {str(error)[:200]!r}"
+            elif error.path != str(path):
+                problem = f"what it wrote, it does not read: {error}"
+        except BaseException:
+            problem = traceback.format_exc(limit=-4)
+        spent = time.process_time() - cpu
+        slowest = max(slowest, spent)
+        if problem is None and spent > SECONDS:
+            problem = f"{spent:.1f} s of CPU"
+        if problem:
+            (folder / f"finding-{number}{form.suffix}").write_bytes(data)
+            findings.append({"case": number, "problem": problem[-600:]})
+            if len(findings) == 20:
+                break
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "format": name,
+        "cases": case,
+        "loaded": loaded,
+        "refused": dict(refused.most_common()),
+        "findings": findings,
+        "slowest_s": round(slowest, 3),
+        "peak_bytes": peak,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("format", choices=["bpe", "unigram", "characters", "sentencepiece", "safetensors"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--only", type=int)
+    o = parser.parse_args()
+    o.folder.mkdir(parents=True, exist_ok=True)
+    summary = run(o.format, o.folder, o.seed, o.cases, o.seconds, o.only)
+    print(json.dumps(summary))
+    sys.exit(bool(summary["findings"]))

@@ -1,0 +1,34 @@
+"""Every kernel of every table that this CPU runs, under the address, undefined behaviour and thread sanitizers.
+
+A C program without Python (kernel_check.c), so that nothing but our own code is watched: every array is a heap block of
+exact size, and a read or write one byte outside is an error.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).resolve().parents[2] / "native_kernels" / "src"
+OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1", "TSAN_OPTIONS": "die_after_fork=0"}
+
+
+def test_the_cases_name_every_kernel_of_the_table(kernel_cases):
+    table = (SOURCES / "kernels.h").read_text().split("typedef struct {", 1)[1].split("} kernel_table;")[0]
+    assert set(re.findall(r"\(\*(\w+)\)\(", table)) == set(kernel_cases(7)[1])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_every_kernel_is_clean_and_agrees_with_the_twin(build_checks, kernel_cases, sanitizer):
+    program = build_checks(f"NK_SANITIZE={sanitizer}") / "kernel_check"
+    for seed in range(5):
+        path, names = kernel_cases(seed)
+        done = subprocess.run(
+            [str(program), str(path)], capture_output=True, text=True, timeout=900, env={**os.environ, **OPTIONS}
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        lines = done.stdout.splitlines()
+        assert lines and all(line.endswith(f": {len(names)} cases, 0 failures") for line in lines), done.stdout
