@@ -344,7 +344,7 @@ def test_a_file_that_has_no_ids_for_some_text_is_refused(trained, tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(root))
     assert load_tokenizer(tmp_path).encode("深")  # every byte is a piece
     byte = next(entry for entry in root["model"]["vocab"] if entry[0] == "Ġ")
-    byte[0] = "ĠĠĠĠĠ"
+    byte[0] = "Ġ" * 99
     (tmp_path / "tokenizer.json").write_text(json.dumps(root))
     with pytest.raises(FormatError, match="no piece for the byte 0x20"):
         load_tokenizer(tmp_path)
