@@ -17,7 +17,7 @@ def climb(raw: dict, path: Path, a) -> int:
     from ..interrupt import finish_on_signals
     from ..ladder.recipe import parse_ladder
     from ..ladder.report import samples_of, table_of, write_picture
-    from ..ladder.run import LadderRun, rung_folder
+    from ..ladder.run import LadderRun, check_folder, rung_folder
     from ..ladder.text import load_text, tokenizers
     from ..pretrain import cache_folder
     from ..progress import ProgressListener
@@ -27,16 +27,15 @@ def climb(raw: dict, path: Path, a) -> int:
         raise TrainingError("--from is for recipes of one model; a ladder goes on with --resume alone")
     ladder = parse_ladder(raw, path, a.minutes, a.steps)
     out = Path(a.out) if a.out else cache_folder() / "runs" / ladder.name
-    if (out / "ladder.json").is_file() and not a.resume:  # before the text is read
-        raise TrainingError(f"{out} holds a run already: continue it with --resume or choose another --out")
+    check_folder(out, a.resume)
     say = partial(print, file=sys.stderr)
     with bar("text") as progress:
         text = load_text(a.corpus or default_corpus(), a.corpus is not None, out, ladder.text, progress, say)
     with bar("tokenizers") as progress:
-        names = tokenizers(text, ladder.text, out, progress)
+        names = tokenizers(text, ladder.text, out, a.resume, progress)
     say(f"text: {text.source}")
     run = LadderRun(ladder, text, names, out, ProgressListener)
-    run.begin(a.resume)
+    run.begin()
     with finish_on_signals(run.stop) as caught:
         results = run.run()
     if results is None:

@@ -26,6 +26,16 @@ from .recipe import Ladder, Rung
 from .rungs import KINDS, RungRun
 from .text import LadderText, floors
 
+MARK = "ladder.json"
+
+
+def check_folder(out: Path, resume: bool) -> None:
+    """Before anything is written: TrainingError for a run where none is wanted, and none where one is to go on."""
+    if (out / MARK).is_file() and not resume:
+        raise TrainingError(f"{out} holds a run already: continue it with --resume or choose another --out")
+    if resume and not (out / MARK).is_file():
+        raise TrainingError(f"nothing to resume: {out} holds no ladder")
+
 
 def rung_folder(out: Path, number: int, rung: Rung) -> Path:
     """Number counts from 1."""
@@ -50,24 +60,18 @@ class LadderRun:
         if self._trainer is not None:
             self._trainer.stop()
 
-    def begin(self, resume: bool) -> None:
-        """Write or check ladder.json. Raises TrainingError for a run that is there already, not there, or another."""
+    def begin(self) -> None:
+        """Write ladder.json, or check that the run there was begun with the same; TrainingError names what differs."""
         facts = json.loads(json.dumps(self._facts()))
-        path = self.out / "ladder.json"
-        if path.is_file():
-            if not resume:
-                raise TrainingError(
-                    f"{self.out} holds a run already: continue it with --resume or choose another --out"
-                )
-            before = read_json(path, "ladder")
-            for key, value in facts.items():
-                if before.get(key) != value:
-                    raise TrainingError(f"the run in {self.out} was begun with another {key}: choose another --out")
+        path = self.out / MARK
+        if not path.is_file():
+            self.out.mkdir(parents=True, exist_ok=True)
+            atomic_write_text(path, json.dumps(facts, indent=1))
             return
-        if resume:
-            raise TrainingError(f"nothing to resume: {self.out} holds no ladder")
-        self.out.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(path, json.dumps(facts, indent=1))
+        before = read_json(path, "ladder")
+        for key, value in facts.items():
+            if before.get(key) != value:
+                raise TrainingError(f"the run in {self.out} was begun with another {key}: choose another --out")
 
     def _facts(self) -> dict:
         hashes = {name: tokenizer.sha256 for name, tokenizer in self.tokenizers.items()}

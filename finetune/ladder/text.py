@@ -99,7 +99,7 @@ def tokenizers(text: LadderText, settings: TextSettings, out: Path, progress: Ca
     found = {}
     for name, make in makers.items():
         path = out / f"{name}.json"
-        if not path.is_file():
+        if not keep or not path.is_file():
             out.mkdir(parents=True, exist_ok=True)
             make().save(path)
         found[name] = load_tokenizer(path)

@@ -216,7 +216,7 @@ def test_byte_counts_are_the_cross_entropy_of_counted_bytes():
     assert rows[1]["bits_per_byte"] == pytest.approx(wanted)
 
 
-def test_house_paths_are_inside_the_run_folder(finished):
+def test_the_run_folder_holds_the_run_and_nothing_of_refused_ones(finished):
     assert {p.name for p in Path(finished).iterdir()} == {
         "ladder.json", "results.json", "ladder.png", "characters.json", "subwords.json", *map(folder_of, RUNGS),
     }  # fmt: skip
