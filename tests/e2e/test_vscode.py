@@ -1,4 +1,4 @@
-"""A real VS Code with the built extension and the real server: ghost text, chat, and a server that cannot start.
+"""A real VS Code with the built extension and the real server: ghost text, chat, errors, a server that cannot start.
 
 Each test runs one node script of this folder, which starts code-server and a headless Chromium with an empty profile
 and reports named checks. Where the kernel allows it, all of it runs in a network that has nothing but loopback.
@@ -101,6 +101,10 @@ def test_ghost_text_is_accepted_with_tab_and_saved(rig, vsix, isolation, tmp_pat
 
 def test_chat_streams_stops_and_inserts_code(rig, vsix, isolation, tmp_path):
     play("chat.mjs", rig, vsix, isolation, tmp_path)
+
+
+def test_errors_are_explained_and_quick_fixes_repair_them(rig, vsix, isolation, tmp_path):
+    play("explain.mjs", rig, vsix, isolation, tmp_path)
 
 
 def test_a_server_that_cannot_start_is_explained(rig, vsix, isolation, tmp_path):

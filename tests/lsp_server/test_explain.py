@@ -1,4 +1,4 @@
-"""`codehearth/explain` and quick fixes through the real protocol: tracebacks, diagnostics, documents that do not compile."""
+"""`codehearth/explain` and quick fixes by the real protocol: tracebacks, diagnostics, sources that do not compile."""
 
 import ast
 import asyncio
@@ -33,7 +33,7 @@ async def actions(c, uri, line, message=None, columns=(0, 0), only=None):
 
 
 def command(action) -> dict:
-    """The command of an action. lsprotocol takes an action with a command for a bare command, and its text for the name."""
+    """The command of an action; lsprotocol takes such an action for a bare command, and its text for the name."""
     return ast.literal_eval(action.command)
 
 
@@ -122,10 +122,17 @@ async def test_nothing_to_explain_is_null_and_wrong_params_are_named(tmp_path):
         assert await c.request("codehearth/explain", {"text": "all is well"}) is None
         uri = c.open("x = 1\n")
         assert await c.request("codehearth/explain", {"uri": uri}) is None
-        wrong = [None, {}, {"text": 1}, {"uri": 1}, {"uri": "file:///gone.py"}, {"uri": uri, "diagnostic": 1},
-                 {"uri": uri, "diagnostic": {"message": "x"}},
-                 {"uri": uri, "diagnostic": {"message": 1, "range": {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}}},
-                 {"uri": uri, "diagnostic": {"message": "x", "range": {"start": {"line": -1, "character": 0}, "end": {"line": 0, "character": 0}}}}]  # fmt: skip
+        place, before = {"line": 0, "character": 0}, {"line": -1, "character": 0}
+        wrong = [None, {}, {"text": 1}, {"uri": 1}, {"uri": "file:///gone.py"}]
+        wrong += [
+            {"uri": uri, "diagnostic": diagnostic}
+            for diagnostic in (
+                1,
+                {"message": "x"},
+                {"message": 1, "range": {"start": place, "end": place}},
+                {"message": "x", "range": {"start": before, "end": place}},
+            )
+        ]
         for params in wrong:
             with pytest.raises(JsonRpcException) as error:
                 await c.request("codehearth/explain", params)
@@ -157,10 +164,18 @@ KNOWN = [
     ('No parameter named "nmae"', "TypeError", "connect() got an unexpected keyword argument 'nmae'"),
     ('Unexpected keyword argument "nmae" for "connect"', "TypeError", "connect() got an unexpected"),
     ('Argument missing for parameter "port"', "TypeError", "connect() missing 1 required positional arguments: 'port'"),
-    ('Operator "+" not supported for types "Literal[\'a\']" and "int"', "TypeError", 'can only concatenate str (not "int")'),
-    ('Operator "-" not supported for types "str" and "int"', "TypeError", "unsupported operand type(s) for -: 'str' and 'int'"),
+    (
+        'Operator "+" not supported for types "Literal[\'a\']" and "int"',
+        "TypeError",
+        'can only concatenate str (not "int")',
+    ),
+    (
+        'Operator "-" not supported for types "str" and "int"',
+        "TypeError",
+        "unsupported operand type(s) for -: 'str' and 'int'",
+    ),
     ("ZeroDivisionError: division by zero", "ZeroDivisionError", "division by zero"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("message, kind, words", KNOWN)

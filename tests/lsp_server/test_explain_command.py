@@ -17,7 +17,11 @@ def hearth(folder: Path, *arguments: str, typed: str | bytes = "") -> subprocess
     environment = {**os.environ, "PYTHONPATH": str(PACKAGES), "PYTHONUTF8": "1"}
     typed = typed.encode() if isinstance(typed, str) else typed
     done = subprocess.run(
-        [sys.executable, "-P", "-c", RUN, "explain", *arguments], cwd=folder, env=environment, input=typed, capture_output=True
+        [sys.executable, "-P", "-c", RUN, "explain", *arguments],
+        cwd=folder,
+        env=environment,
+        input=typed,
+        capture_output=True,
     )
     done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
     return done
@@ -70,8 +74,10 @@ def test_nothing_outside_the_project_is_read(shop, tmp_path_factory):
     inside = shop / "link.py"
     inside.symlink_to(secret)
     (shop / "notes.txt").write_text("password: topsecret\n")
-    for path in (secret, inside, shop / ".." / secret.parent.name / "keys.py", shop / "notes.txt", "/etc/passwd", "/dev/zero"):
-        text = f'Traceback (most recent call last):\n  File "{path}", line 1, in f\nNameError: name \'passwort\' is not defined\n'
+    around = shop / ".." / secret.parent.name / "keys.py"
+    for path in (secret, inside, around, shop / "notes.txt", "/etc/passwd", "/dev/zero"):
+        text = f'Traceback (most recent call last):\n  File "{path}", line 1, in f\n'
+        text += "NameError: name 'passwort' is not defined\n"
         done = hearth(shop, "--traceback", "-", "--no-model", typed=text)
         assert done.returncode == 0 and "tops" not in done.stdout and "root:" not in done.stdout, done.stdout
         assert "may be read here" in done.stdout
@@ -79,8 +85,8 @@ def test_nothing_outside_the_project_is_read(shop, tmp_path_factory):
 
 def test_the_text_for_people_has_all_parts_in_order(shop):
     done = hearth(shop, "--traceback", "error.txt")
-    parts = ["shop.py, line 3", "NameError: name 'cuont'", "return cuont", "^^^^^", "Cause", "Facts", "✓ nearest name", "Fix",
-             "+    return count", "Check", "The model's own words"]  # fmt: skip
+    parts = ["shop.py, line 3", "NameError: name 'cuont'", "return cuont", "^^^^^", "Cause", "Facts", "✓ nearest name"]
+    parts += ["Fix", "+    return count", "Check", "The model's own words"]
     places = [done.stdout.index(part) for part in parts]
     assert places == sorted(places) and "not checked" in done.stdout[places[-1] :]
 

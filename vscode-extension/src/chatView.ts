@@ -21,6 +21,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   private messages: ChatMessage[] = [];
   private running: Running | undefined;
   private draft = '';
+  private fromQuestion = false; // the last turn is longer than the view and is read from its top
 
   constructor(
     private readonly extension: vscode.Uri,
@@ -72,6 +73,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     this.stop();
     this.running = undefined;
     this.messages.push({ role: 'user', content: question }, { role: 'assistant', content: answer });
+    this.fromQuestion = true;
     await this.open();
     this.draw();
   }
@@ -116,6 +118,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     const running: Running = { id: randomBytes(8).toString('hex'), text: '', cancel: new vscode.CancellationTokenSource() };
     this.messages.push({ role: 'user', content: question });
     this.running = running;
+    this.fromQuestion = false;
     this.draw();
     const maxTokens = vscode.workspace.getConfiguration('codehearth').get('chat.maxTokens', 256);
     const params: ChatParams = { id: running.id, messages: this.messages.slice(-MOST_CHAT_MESSAGES), maxTokens };
@@ -152,7 +155,8 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   }
 
   private draw(): void {
-    this.post({ type: 'conversation', messages: this.messages, running: this.running?.text });
+    const { messages, running, fromQuestion } = this;
+    this.post({ type: 'conversation', messages, running: running?.text, fromQuestion });
   }
 
   private post(message: ToWebview): void {

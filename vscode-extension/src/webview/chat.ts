@@ -159,6 +159,9 @@ window.addEventListener('message', ({ data }: MessageEvent<ToWebview>) => {
       }
       showRunning(data.running !== undefined);
       log.scrollTop = log.scrollHeight;
+      if (data.fromQuestion) {
+        [...log.querySelectorAll('article.user')].at(-1)?.scrollIntoView();
+      }
       break;
     case 'delta':
       answerText += data.text;

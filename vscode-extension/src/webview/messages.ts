@@ -10,8 +10,8 @@ export type FromWebview =
   | { type: 'insert'; text: string };
 
 export type ToWebview =
-  /** everything anew; `running` is the text so far of an answer under way */
-  | { type: 'conversation'; messages: ChatMessage[]; running?: string }
+  /** everything anew; `running` is the text so far of an answer under way; `fromQuestion`: shown from the last question on */
+  | { type: 'conversation'; messages: ChatMessage[]; running?: string; fromQuestion?: boolean }
   | { type: 'delta'; text: string }
   | { type: 'done'; text: string; reason: string; timing?: Timing; problem?: string }
   | { type: 'draft'; text: string }

@@ -1,4 +1,4 @@
-"""Real tracebacks of small programs: place, cause and facts are named, and every diff that is offered repairs the program."""
+"""Real tracebacks of small programs: place and cause are named, and every diff that is offered repairs the program."""
 
 import shutil
 import subprocess

@@ -13,34 +13,67 @@ from runtime.code.errors.situation import NoSources, Situation
 from runtime.code.errors.view import View, compile_error
 
 MESSAGES = [
-    ("NameError", "name 'x' is not defined"), ("NameError", "name 'self' is not defined"),
+    ("NameError", "name 'x' is not defined"),
+    ("NameError", "name 'self' is not defined"),
     ("UnboundLocalError", "local variable 'total' referenced before assignment"),
-    ("AttributeError", "'NoneType' object has no attribute 'get'"), ("AttributeError", "'list' object has no attribute 'push'"),
-    ("AttributeError", "module 'math' has no attribute 'x'"), ("AttributeError", "'Point' object has no attribute 'y'"),
-    ("AttributeError", "type object 'Dog' has no attribute 'brk'"), ("ImportError", "cannot import name 'a' from 'b' (unknown)"),
-    ("ModuleNotFoundError", "No module named 'xml.dmo'"), ("ModuleNotFoundError", "No module named 'a.b.c'; 'a' is not a package"),
-    ("TypeError", "f() got an unexpected keyword argument 'nmae'"), ("TypeError", "C.__init__() missing 2 required positional arguments: 'a' and 'b'"),
-    ("TypeError", "f() takes from 1 to 2 positional arguments but 3 were given"), ("TypeError", "f() got multiple values for argument 'a'"),
-    ("TypeError", "Box() takes no arguments"), ("TypeError", "Can't instantiate abstract class Square with abstract method area"),
-    ("TypeError", 'can only concatenate str (not "int") to str'), ("TypeError", 'can only concatenate list (not "NoneType") to list'),
-    ("TypeError", "unsupported operand type(s) for +: 'int' and 'str'"), ("TypeError", "unsupported operand type(s) for ** or pow(): 'str' and 'int'"),
-    ("TypeError", "'<' not supported between instances of 'str' and 'int'"), ("TypeError", "can't multiply sequence by non-int of type 'str'"),
-    ("TypeError", "'float' object cannot be interpreted as an integer"), ("TypeError", "list indices must be integers or slices, not float"),
-    ("TypeError", "list indices must be integers or slices, not tuple"), ("TypeError", "string indices must be integers, not 'str'"),
-    ("TypeError", "sequence item 0: expected str instance, int found"), ("TypeError", "write() argument must be str, not int"),
-    ("TypeError", "'list' object is not callable"), ("TypeError", "'module' object is not callable"), ("TypeError", "'NoneType' object is not callable"),
-    ("TypeError", "'NoneType' object is not subscriptable"), ("TypeError", "'function' object is not subscriptable"),
-    ("TypeError", "'int' object is not iterable"), ("TypeError", "cannot unpack non-iterable int object"), ("TypeError", "'list' object is not an iterator"),
-    ("TypeError", "object of type 'generator' has no len()"), ("TypeError", "unhashable type: 'list'"),
-    ("TypeError", "'tuple' object does not support item assignment"), ("TypeError", "not all arguments converted during string formatting"),
-    ("KeyError", "'name'"), ("KeyError", "1"), ("KeyError", "(((((("), ("IndexError", "list index out of range"), ("IndexError", "pop from empty list"),
-    ("ValueError", "invalid literal for int() with base 10: '3.5'"), ("ValueError", "too many values to unpack (expected 2)"),
-    ("ValueError", "I/O operation on closed file."), ("ValueError", "could not convert string to float: 'a'"), ("ValueError", "max() arg is an empty sequence"),
+    ("AttributeError", "'NoneType' object has no attribute 'get'"),
+    ("AttributeError", "'list' object has no attribute 'push'"),
+    ("AttributeError", "module 'math' has no attribute 'x'"),
+    ("AttributeError", "'Point' object has no attribute 'y'"),
+    ("AttributeError", "type object 'Dog' has no attribute 'brk'"),
+    ("ImportError", "cannot import name 'a' from 'b' (unknown)"),
+    ("ModuleNotFoundError", "No module named 'xml.dmo'"),
+    ("ModuleNotFoundError", "No module named 'a.b.c'; 'a' is not a package"),
+    ("TypeError", "f() got an unexpected keyword argument 'nmae'"),
+    ("TypeError", "C.__init__() missing 2 required positional arguments: 'a' and 'b'"),
+    ("TypeError", "f() takes from 1 to 2 positional arguments but 3 were given"),
+    ("TypeError", "f() got multiple values for argument 'a'"),
+    ("TypeError", "Box() takes no arguments"),
+    ("TypeError", "Can't instantiate abstract class Square with abstract method area"),
+    ("TypeError", 'can only concatenate str (not "int") to str'),
+    ("TypeError", 'can only concatenate list (not "NoneType") to list'),
+    ("TypeError", "unsupported operand type(s) for +: 'int' and 'str'"),
+    ("TypeError", "unsupported operand type(s) for ** or pow(): 'str' and 'int'"),
+    ("TypeError", "'<' not supported between instances of 'str' and 'int'"),
+    ("TypeError", "can't multiply sequence by non-int of type 'str'"),
+    ("TypeError", "'float' object cannot be interpreted as an integer"),
+    ("TypeError", "list indices must be integers or slices, not float"),
+    ("TypeError", "list indices must be integers or slices, not tuple"),
+    ("TypeError", "string indices must be integers, not 'str'"),
+    ("TypeError", "sequence item 0: expected str instance, int found"),
+    ("TypeError", "write() argument must be str, not int"),
+    ("TypeError", "'list' object is not callable"),
+    ("TypeError", "'module' object is not callable"),
+    ("TypeError", "'NoneType' object is not callable"),
+    ("TypeError", "'NoneType' object is not subscriptable"),
+    ("TypeError", "'function' object is not subscriptable"),
+    ("TypeError", "'int' object is not iterable"),
+    ("TypeError", "cannot unpack non-iterable int object"),
+    ("TypeError", "'list' object is not an iterator"),
+    ("TypeError", "object of type 'generator' has no len()"),
+    ("TypeError", "unhashable type: 'list'"),
+    ("TypeError", "'tuple' object does not support item assignment"),
+    ("TypeError", "not all arguments converted during string formatting"),
+    ("KeyError", "'name'"),
+    ("KeyError", "1"),
+    ("KeyError", "(((((("),
+    ("IndexError", "list index out of range"),
+    ("IndexError", "pop from empty list"),
+    ("ValueError", "invalid literal for int() with base 10: '3.5'"),
+    ("ValueError", "too many values to unpack (expected 2)"),
+    ("ValueError", "I/O operation on closed file."),
+    ("ValueError", "could not convert string to float: 'a'"),
+    ("ValueError", "max() arg is an empty sequence"),
     ("UnicodeDecodeError", "'charmap' codec can't decode byte 0x8f in position 1: character maps to <undefined>"),
-    ("ZeroDivisionError", "division by zero"), ("RecursionError", "maximum recursion depth exceeded"),
-    ("RuntimeError", "dictionary changed size during iteration"), ("AssertionError", ""), ("NotImplementedError", ""), ("StopIteration", ""),
-    ("FileNotFoundError", "[Errno 2] No such file or directory: 'a/b.txt'"), ("FileExistsError", "[Errno 17] File exists: 'there'"),
-]  # fmt: skip
+    ("ZeroDivisionError", "division by zero"),
+    ("RecursionError", "maximum recursion depth exceeded"),
+    ("RuntimeError", "dictionary changed size during iteration"),
+    ("AssertionError", ""),
+    ("NotImplementedError", ""),
+    ("StopIteration", ""),
+    ("FileNotFoundError", "[Errno 2] No such file or directory: 'a/b.txt'"),
+    ("FileExistsError", "[Errno 17] File exists: 'there'"),
+]
 
 
 def check_all(view: View, line: int, marks: tuple[int, int] | None) -> int:
@@ -73,12 +106,33 @@ def test_every_message_at_lines_of_other_programs():
 
 
 ODD = [
-    "", "\n", "\ufeffx = 1\n", "x = 'é𝓬' + y\r\nprint(x)\r\n", "if 1: x = f(a, b); y[1] = x\n", "class A: pass\n", "f(*a, **k)\n",
-    "x = yield\n", "def f(): return f\n", "lambda: (yield)\n", "[x for x in y if x for z in x]\n", "@a\n@b(c)\ndef f(x=y): pass\n",
-    "match x:\n    case {'a': [b, *c]}:\n        d\n", "async def f():\n    async with a as b: await b\n", "x: int\n", "del x\n",
-    "global x\n", "a = b = c, d = e\n", "try:\n    x\nexcept* E as e:\n    e\n", "print((((((1))))))\n", "x.y.z[1][2](3)(4).w\n", "\fx = 1\n",
-    "x = " + "(" * 90 + "1" + ")" * 90 + "\n", "x = " + "+".join("1" * 300) + "\n", "a" + ".b" * 200 + "\n", "#\n" * 50 + "x",
-]  # fmt: skip
+    "",
+    "\n",
+    "\ufeffx = 1\n",
+    "x = 'é𝓬' + y\r\nprint(x)\r\n",
+    "if 1: x = f(a, b); y[1] = x\n",
+    "class A: pass\n",
+    "f(*a, **k)\n",
+    "x = yield\n",
+    "def f(): return f\n",
+    "lambda: (yield)\n",
+    "[x for x in y if x for z in x]\n",
+    "@a\n@b(c)\ndef f(x=y): pass\n",
+    "match x:\n    case {'a': [b, *c]}:\n        d\n",
+    "async def f():\n    async with a as b: await b\n",
+    "x: int\n",
+    "del x\n",
+    "global x\n",
+    "a = b = c, d = e\n",
+    "try:\n    x\nexcept* E as e:\n    e\n",
+    "print((((((1))))))\n",
+    "x.y.z[1][2](3)(4).w\n",
+    "\fx = 1\n",
+    "x = " + "(" * 90 + "1" + ")" * 90 + "\n",
+    "x = " + "+".join("1" * 300) + "\n",
+    "a" + ".b" * 200 + "\n",
+    "#\n" * 50 + "x",
+]
 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
@@ -97,7 +151,9 @@ def test_cut_and_shuffled_sources_are_explained():
     for _ in range(250):
         text = random.choice(texts)
         at = random.randrange(len(text))
-        piece = random.choice(["", "(", ")", "'", '"', ":", "\n", "    ", "\t", "=", "{", "“", "\\", "f'{", "\0", "\ud800"])
+        piece = random.choice(
+            ["", "(", ")", "'", '"', ":", "\n", "    ", "\t", "=", "{", "“", "\\", "f'{", "\0", "\ud800"]
+        )
         text = text[:at] + piece + text[at + random.randrange(3) :]
         found = explain_source(text, "cut.py")
         if found is None:
@@ -111,7 +167,9 @@ def test_cut_and_shuffled_sources_are_explained():
     assert repaired > 40
 
 
-@pytest.mark.parametrize("text", ["-" * 50_000 + "1", "a" + ".b" * 50_000, "(" * 50_000, "x = 1\n" * 20_000 + "y = (", "if 1:\n" * 99])
+@pytest.mark.parametrize(
+    "text", ["-" * 50_000 + "1", "a" + ".b" * 50_000, "(" * 50_000, "x = 1\n" * 20_000 + "y = (", "if 1:\n" * 99]
+)
 def test_huge_and_deep_sources_are_bounded(text):
     found = explain_source(text, "deep.py")
     assert found is not None and found.cause
@@ -128,7 +186,8 @@ def test_a_diff_of_any_text_is_a_diff():
 
 
 def test_a_source_that_was_changed_since_gets_no_change():
-    text = 'Traceback (most recent call last):\n  File "a.py", line 2, in <module>\n    print(cuont)\nNameError: name \'cuont\' is not defined\n'
+    text = 'Traceback (most recent call last):\n  File "a.py", line 2, in <module>\n    print(cuont)\n'
+    text += "NameError: name 'cuont' is not defined\n"
 
     class Changed(NoSources):
         def source(self, path):

@@ -65,7 +65,8 @@ def test_a_group_is_a_tree(workplace):
     text = trace(
         workplace,
         "def f(n):\n    raise ValueError(n)\n\nerrors = []\nfor n in range(2):\n    try:\n        f(n)\n"
-        "    except ValueError as e:\n        errors.append(e)\nerrors.append(ExceptionGroup('inner', [KeyError('k')]))\n"
+        "    except ValueError as e:\n        errors.append(e)\nerrors.append(ExceptionGroup('inner', "
+        "[KeyError('k')]))\n"
         "raise ExceptionGroup('several', errors)\n",
     )
     (found,) = parse_traceback(text)
@@ -131,7 +132,18 @@ def test_an_exception_without_a_place():
 
 
 def run_pytest(workplace, *options: str) -> str:
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", *options, "test_it.py"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir=.",
+        *options,
+        "test_it.py",
+    ]
     environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # quicker
     return subprocess.run(command, cwd=workplace.folder, env=environment, capture_output=True, text=True).stdout
 
@@ -180,7 +192,8 @@ def test_garbage_neither_breaks_nor_delays_the_parser(workplace):
         *trace(workplace, CHAINED).splitlines(keepends=True), *NEWER.splitlines(keepends=True),
         "  + Exception Group Traceback (most recent call last):\n", "  |   File \"a.py\", line 1, in f\n",
         "  +-+---------------- 1 ----------------\n", "    +------------------------------------\n", "E   x\n", "> y\n",
-        "a.py:3: KeyError\n", "\x1b[31m", "\x00", "\ud800", "^^^^\n", "  File \"", "\", line 99999999999, in\n", "|" * 50,
+        "a.py:3: "
+        "KeyError\n", "\x1b[31m", "\x00", "\ud800", "^^^^\n", "  File \"", "\", line 99999999999, in\n", "|" * 50,
         "  [Previous line repeated 996 more times]\n", "(" * 300 + "\n", "\u2028", "\r", "    ~~~^^^\n",
     ]  # fmt: skip
     random.seed(5)
@@ -202,7 +215,10 @@ def test_garbage_neither_breaks_nor_delays_the_parser(workplace):
         "~^" * 1_000_000, "| " * 700_000, "\x1b[" * 500_000, "\x1b]" * 500_000, "KeyError: " * 100_000,
         "During handling of the above exception, another exception occurred:\n" * 20_000,
         "  + Exception Group Traceback (most recent call last):\n" * 20_000,
-        "".join(" " * i + "+ Exception Group Traceback (most recent call last):\n" + " " * i + "+-+--- 1 ---\n" for i in range(900)),
+        "".join(
+            " " * i + "+ Exception Group Traceback (most recent call last):\n" + " " * i + "+-+--- 1 ---\n"
+            for i in range(900)
+        ),
         "E   " * 300_000, "___ a ___\n" * 100_000, "a.py:1: " * 100_000,
     ],
     ids=range(14),
