@@ -83,8 +83,13 @@ def load_text(
     return LadderText(*sides, source)
 
 
-def tokenizers(text: LadderText, settings: TextSettings, out: Path, progress: Callable | None = None) -> dict:
-    """ "characters" and "subwords", trained on the text; kept in `out` and read from there the next time."""
+def tokenizers(
+    text: LadderText, settings: TextSettings, out: Path, keep: bool = False, progress: Callable | None = None
+) -> dict:
+    """The tokenizers by name, "characters" and "subwords", trained on the text and written to `out`.
+
+    keep: read from there instead, if they exist.
+    """
     limit, used = settings.subwords_mb * 1e6, []
     for part in text.train:
         if limit <= 0:
