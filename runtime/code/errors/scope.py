@@ -8,6 +8,7 @@ import ast
 import builtins
 import difflib
 import keyword
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -169,7 +170,37 @@ def distance(a: str, b: str) -> int:
 
 
 def plausible(name: str, candidate: str) -> bool:
-    """Whether `candidate` is near enough to be what was meant: one slip, two in a name of 6 letters, three of 10."""
-    slips = distance(name.lower(), candidate.lower())
+    """Whether `candidate` is near enough to be what was meant: one slip, two in a name of 6 letters, three of 10.
+
+    Names that differ on purpose are not: `row1` and `row2`, `start_x` and `start_y`, `encode` and `decode`.
+    """
+    name, candidate = name.lower(), candidate.lower()
+    slips = distance(name, candidate)
     longest = max(len(name), len(candidate))
+    if slips and _on_purpose(name, candidate):
+        return False
     return slips == 0 or (longest >= 3 and slips <= (1 if longest < 6 else 2 if longest < 10 else 3))
+
+
+_PARTS = re.compile(r"\d+|[^\W\d_]+")
+_OPPOSITES = {
+    frozenset(pair.split())
+    for pair in (
+        "encode decode", "import export", "include exclude", "increase decrease", "increment decrement", "min max",
+        "row col", "rows cols", "left right", "first last", "lower upper", "enable disable", "input output", "get set",
+        "load save", "push pull", "prev next", "old new", "src dst", "open close", "read write", "send recv",
+    )
+}  # fmt: skip
+
+
+def _on_purpose(a: str, b: str) -> bool:
+    """Whether the two differ in one part, and that by a number, a single letter or an opposite."""
+    parts = _PARTS.findall(a), _PARTS.findall(b)
+    if len(parts[0]) != len(parts[1]):
+        return False
+    differing = [pair for pair in zip(*parts, strict=True) if pair[0] != pair[1]]
+    if len(differing) != 1:
+        return False
+    one, other = differing[0]
+    single = len(one) == len(other) == 1 and len(parts[0]) > 1
+    return frozenset((one, other)) in _OPPOSITES or (one.isdigit() and other.isdigit()) or single

@@ -61,7 +61,11 @@ _CALLED_ELSEWHERE = {
     "set": {"append": "add", "push": "add", "extend": "update", "length": "len", "size": "len"},
     "tuple": {"length": "len", "size": "len"},
     "generator": {"next": "__next__"},
-    "bytes": {"encode": "decode"},
+}
+
+_ALREADY = {
+    ("str", "decode"): "A `str` is text already; only `bytes` are decoded.",
+    ("bytes", "encode"): "`bytes` are encoded already; only a `str` is encoded.",
 }
 
 
@@ -217,6 +221,6 @@ def _nothing_near(s: Situation, owner: str, name: str, known: Attributes, nodes:
     elif owner in ("function", "method", "builtin_function_or_method") and nodes:
         text = s.text(nodes[0].value)
         cause = f"`{short(text)}` is the function itself; its result would be `{short(text)}(…)`."
-    elif owner == "str" and name == "decode":
-        cause = "A `str` is text already; only `bytes` are decoded."
+    elif (owner, name) in _ALREADY:
+        cause = _ALREADY[owner, name]
     return Finding(cause, tuple(facts))

@@ -110,7 +110,7 @@ def _missing_import(s: Situation, name: str) -> Finding | None:
     if read and read <= known:
         return _add_import(s, name, f"import {name}", f"the module `{name}` of Python's library", name)
     home = stdlib.HOMES.get(name)
-    if home is None or name not in stdlib.names(home):
+    if home is None or name not in stdlib.names(home) or _slip_of_a_variable(s, name):
         return None
     imported = [b for b in bound_anywhere(s.view, home) if isinstance(b.node, ast.Import)]
     if imported and home in visible(s.view, s.line):
@@ -122,6 +122,12 @@ def _missing_import(s: Situation, name: str) -> Finding | None:
             f"the module `{home}` holds `{name}`",
         )
     return _add_import(s, name, f"from {home} import {name}", f"`{name}` of the module `{home}`", home)
+
+
+def _slip_of_a_variable(s: Situation, name: str) -> bool:
+    """Whether a variable in view is one slip away: `date` for `data` is no missing import."""
+    own = (b for b in s.visible().values() if b.line and b.kind != "import" and plausible(name, b.name))
+    return any(distance(name, b.name) == 1 for b in own)
 
 
 def _add_import(s: Situation, name: str, statement: str, what: str, module: str) -> Finding:
@@ -158,7 +164,12 @@ def _too_early(s: Situation, name: str) -> Finding | None:
 def _misspelt(s: Situation, name: str) -> Finding | None:
     names = {**s.visible(), "True": Binding("True", "constant", 0), "False": Binding("False", "constant", 0)}
     called = any(isinstance(n.func, ast.Name) and n.func.id == name for n in s.nodes(ast.Call))
-    near = [n for n in nearest(name, names, 5) if plausible(name, n)]
+    functions = _used_like_a_builtin(s.view, name)
+    near = [
+        n
+        for n in nearest(name, names, 5)
+        if plausible(name, n) and (functions or names[n].kind != "builtin" or n.endswith(("Error", "Exception")))
+    ]
     for constant in ("True", "False", "None"):  # keywords, so not among the names of a scope
         if plausible(name, constant):
             near.append(constant)
@@ -192,6 +203,35 @@ def _misspelt(s: Situation, name: str) -> Finding | None:
         if binding is None or best in ("True", "False")
         else _now_visible(best, s.line),
     )
+
+
+_TAKE_FUNCTIONS = frozenset(("isinstance", "issubclass", "map", "filter", "defaultdict", "partial", "field"))
+
+
+def _used_like_a_builtin(view: View, name: str) -> bool:
+    """Whether the name stands where a function or type of Python would: called, passed on, in an annotation.
+
+    `lst.append(1)` is no misspelt `list`.
+    """
+
+    def named(node: ast.AST | None) -> bool:
+        return isinstance(node, ast.Name) and node.id == name
+
+    for node in ast.walk(view.tree):
+        if isinstance(node, ast.Call):
+            taking = getattr(node.func, "id", getattr(node.func, "attr", "")) in _TAKE_FUNCTIONS
+            if (
+                named(node.func)
+                or (taking and any(map(named, node.args)))
+                or any(named(k.value) for k in node.keywords)
+            ):
+                return True
+        for part in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if part is not None and any(map(named, ast.walk(part))):
+                return True
+        if any(map(named, (*getattr(node, "decorator_list", ()), *getattr(node, "bases", ())))):
+            return True
+    return name.startswith("__")
 
 
 def _elsewhere(s: Situation, name: str) -> Finding | None:

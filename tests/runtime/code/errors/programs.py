@@ -101,6 +101,15 @@ print(Shop.tax(10))
 """,
         ("Shop.RATE",),
     ),
+    "no misspelt builtin": Program(
+        "def f():\n    lst.append(1)  #!\n\nf()\n", ("Nothing gives the name",), fixed=False
+    ),
+    "misspelt type in an annotation": Program("def f(x: itn):  #!\n    return x\n\nprint(f(1))\n", ("`int`",)),
+    "slip of a variable, no import": Program(
+        "def f(data):\n    return len(date)  #!\n\nprint(f([1]))\n",
+        ("`data`", "parameter"),
+    ),
+    "differing on purpose": Program("row1 = 1\nprint(row1, row2)  #!\n", ("Nothing gives the name",), fixed=False),
     "name of another function": Program(
         """\
 def first():
@@ -222,6 +231,7 @@ print(Path(".").exsits())  #!
     "misspelt name of os.path": Program("import os\nprint(os.path.exsts('x'))  #!\n", ("`exists`",)),
     "length as an attribute": Program("words = ['a']\nprint(words.length)  #!\n", ("len(…)",)),
     "push to a list": Program("xs = []\nxs.push(1)  #!\nprint(xs)\n", ("append",)),
+    "text decoded": Program("print('a'.decode())  #!\n", ("text already",), fixed=False),
     "key as an attribute": Program('user = {"name": "Ann"}\nprint(user.name)  #!\n', ("key",)),
     "method of strings on a list": Program(
         "words = [' a ']\nprint(words.strip())  #!\n", ("each element",), fixed=False
