@@ -50,6 +50,8 @@ FOLDERS = {
     "vscode-extension/src/webview/": "the page of the chat view",
     "vscode-extension/media/": "icon, style and script of the chat view",
     ".ci/": "continuous integration",
+    ".github/": "the wheels",
+    ".github/workflows/": "what runs where",
 }
 OTHERS = {
     "LICENSE": "MIT",
@@ -72,6 +74,7 @@ BUT = (
     "tests/run",
     "tests/conftest.py",
     "tests/readme_tree.py",
+    "tests/smoke.py",
     "tests/test_house.py",
     "tests/test_tour.py",
 )  # … but these
