@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from native_kernels import _native
 from runtime import Engine
 from runtime.engine.cache import CacheStore
 from runtime.engine.network import Network
@@ -136,6 +137,18 @@ def test_no_memory_for_a_cache_fails_the_request_and_not_the_lane(model, monkeyp
         assert len(ids_of(engine.submit([10, 11], max_tokens=2))) >= 1
     finally:
         engine.close()
+
+
+def test_no_memory_for_a_kernels_buffers_fails_the_request_and_not_the_lane(model):
+    with Engine(model) as engine:  # its thread has no buffers yet
+        _native._fail_allocation(1)
+        try:
+            request = engine.submit("def add(a", max_tokens=3)
+            with pytest.raises(MemoryError, match="work buffers"):
+                list(request)
+        finally:
+            _native._fail_allocation(0)
+        assert len(ids_of(engine.submit("def add(a", max_tokens=3))) == 3
 
 
 def test_a_listener_may_wait_for_another_thread_that_submits(engine):
