@@ -48,6 +48,19 @@ def apply(text: str, edits: Sequence[Edit]) -> str:
     return "".join([*out, text[at:]])
 
 
+def edits_between(before: str, after: str) -> tuple[Edit, ...]:
+    """Edits of whole lines that turn one text into the other."""
+    old, new = split_lines(before), split_lines(after)
+    found = []
+    for kind, first, last, start, end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind != "equal":
+            ending = (last + 1, 0) if last < len(old) else (len(old), len(old[-1]))
+            beginning = (first + 1, 0) if first < len(old) else ending
+            text = "".join(new[start:end])
+            found.append(Edit(beginning, ending, text.replace("\r\n", "\n").replace("\r", "\n")))
+    return tuple(found)
+
+
 def unified_diff(before: str, after: str, name: str) -> str:
     """The diff that `patch -p1` and `git apply` take; empty if nothing differs."""
     old, new = _split(before), _split(after)

@@ -210,6 +210,6 @@ def _syntax(view: View, raised: Raised, frame: Frame | None, facts: list[Fact]) 
     else:
         check = f"this error is gone; the next one stands in line {found.left.lineno}: {found.left.msg}"
     return replace(
-        result, edits=found.proposal.edits, title=found.proposal.title, check=check,
+        result, edits=found.edits, title=found.title, check=check,
         diff=unified_diff(view.text, found.text, view.path) or None,
     )  # fmt: skip

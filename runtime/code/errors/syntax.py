@@ -8,43 +8,81 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runtime.code.errors.edits import Edit, apply
+from runtime.code.errors.edits import Edit, apply, edits_between
 from runtime.code.errors.syntax_rules import Proposal, proposals
 from runtime.code.errors.view import View, compile_error
 
-MOST_TRIED = 60
+MOST_TRIED = 60  # proposals for one error
 MOST_COMPILED = 2_000_000  # characters that are compiled for it in all: some two seconds
+MOST_ERRORS = 3  # that are repaired together
+MOST_FOLLOWED = (4, 2)  # proposals after which the next error is looked at, for the first and the second error
 
 
 @dataclass(frozen=True)
 class Repair:
-    """A proposal that the compiler accepted, with the source after it; `left` is the next error where there is one."""
+    """A change that the compiler accepted, with the source after it; `left` is the next error where there is one."""
 
-    proposal: Proposal
+    title: str
+    edits: tuple[Edit, ...]
     text: str
-    left: SyntaxError | None
+    left: SyntaxError | None = None
 
 
 def repair(view: View, error: SyntaxError) -> Repair | None:
-    """The first proposal after which the source compiles, else one that gets further down."""
+    """The first change after which the source compiles; with several mistakes, the changes together; else one that gets
+    further down."""
     if not error.lineno:
         return None
-    most = min(MOST_TRIED, MOST_COMPILED // max(1, len(view.text)))
+    found, partial = _search(view, error, _Budget(), MOST_ERRORS)
+    if found is None:
+        return partial
+    titles, text = found
+    if len(titles) == 1:
+        return Repair(titles[0].title, titles[0].edits, text)
+    return Repair("; ".join(p.title for p in titles), edits_between(view.text, text), text)
+
+
+class _Budget:
+    """What may still be compiled."""
+
+    def __init__(self) -> None:
+        self.left = MOST_COMPILED
+
+    def compile(self, text: str) -> SyntaxError | None:
+        self.left -= len(text)
+        return compile_error(text)
+
+
+def _search(
+    view: View, error: SyntaxError, budget: _Budget, depth: int
+) -> tuple[tuple[list[Proposal], str] | None, Repair | None]:
+    """(proposals that together make the source compile, and it) or None, and one that gets further down or None."""
     partial: Repair | None = None
-    for proposal in _some(proposals(view, error), most):
+    others: list[tuple[Proposal, str, SyntaxError]] = []
+    for proposal in _some(proposals(view, error), MOST_TRIED):
+        if budget.left <= 0:
+            break
         try:
             text = apply(view.text, proposal.edits)
         except (ValueError, IndexError):
             continue
         if text == view.text:
             continue
-        left = compile_error(text)
+        left = budget.compile(text)
         if left is None:
-            return Repair(proposal, text, None)
+            return ([proposal], text), None
+        if left.msg == error.msg and left.lineno == error.lineno:
+            continue
+        others.append((proposal, text, left))
         touched = max((error.lineno, *(edit.end[0] for edit in proposal.edits)))
         if partial is None and (left.lineno or 0) > touched and left.msg != error.msg:
-            partial = Repair(proposal, text, left)
-    return partial
+            partial = Repair(proposal.title, proposal.edits, text, left)
+    if depth > 1:
+        for proposal, text, left in others[: MOST_FOLLOWED[MOST_ERRORS - depth]]:
+            found, _ = _search(View(text, view.path), left, budget, depth - 1) if left.lineno else (None, None)
+            if found is not None:
+                return ([proposal, *found[0]], found[1]), partial
+    return None, partial
 
 
 def _some(found: Iterator[Proposal], most: int) -> Iterator[Proposal]:

@@ -216,3 +216,11 @@ def test_nothing_of_the_program_is_run_or_imported(tmp_path):
     found = explain_traceback(text, Project([tmp_path], tmp_path))
     assert found.line == 3 and not (tmp_path / "trace").exists()
     assert ast.parse(trap)
+
+
+def test_several_mistakes_are_repaired_together():
+    before = "def f():\n    for i in range(3)\n        print(i))\n    return i\n\n\nprint('done)\n"
+    found = explain_source(before, "main.py")
+    after = apply(before, found.edits)
+    assert compile_error(after) is None and found.title.count(";") == 2
+    assert after == "def f():\n    for i in range(3):\n        print(i)\n    return i\n\n\nprint('done')\n"
