@@ -48,6 +48,16 @@ def torch_attention(h, k, causal):
     return run
 
 
+LENGTHS = np.array([6, 6, 2, 5])
+
+
+def torch_padded_attention(torch, qkv):
+    """Every row alone, without its padding; zeros behind it."""
+    attend = torch_attention(2, 1, False)
+    rows = [attend(torch, qkv[b : b + 1, :n]) for b, n in enumerate(LENGTHS.tolist())]
+    return torch.cat([F().pad(row, (0, 0, 0, 0, 0, qkv.shape[1] - row.shape[1])) for row in rows])
+
+
 COS, SIN = rotary_tables(8, 4, 100.0)
 POSITIONS = np.array([0, 3, 7, 1, 2], dtype=np.int32)
 
@@ -153,6 +163,8 @@ CASES = [
     ("attention", lambda x: t.attention(x, 4, 2, 0.5), torch_attention(4, 2, True), (normal(2, 6, 8, 4),)),
     ("attention", lambda x: t.attention(x, 3, 1, 0.5, causal=False), torch_attention(3, 1, False),
      (normal(2, 6, 5, 4),)),
+    ("padded_attention", lambda x: t.padded_attention(x, LENGTHS, 2, 1, 0.5), torch_padded_attention,
+     (normal(4, 6, 4, 4),)),
     ("swiglu", t.swiglu, torch_gated(lambda g: F().silu(g)), (normal(5, 8),)),
     ("geglu", t.geglu, torch_gated(lambda g: F().gelu(g, approximate="tanh")), (normal(5, 8),)),
     ("geglu", lambda x: t.geglu(x, "erf"), torch_gated(lambda g: F().gelu(g)), (normal(5, 8),)),
