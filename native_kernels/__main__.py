@@ -211,6 +211,7 @@ if __name__ == "__main__":
     # numpy's OpenBLAS lets its threads spin for about 100 ms after a product, which would be taken from the other rows.
     # It reads this when numpy is loaded, which has already happened here: hence a child.
     if "OPENBLAS_THREAD_TIMEOUT" not in os.environ:
-        command = [sys.executable, "-m", "native_kernels", *sys.argv[1:]]
+        safe = ["-P"] if sys.flags.safe_path else []
+        command = [sys.executable, *safe, "-m", "native_kernels", *sys.argv[1:]]
         sys.exit(subprocess.run(command, env={**os.environ, "OPENBLAS_THREAD_TIMEOUT": "4"}).returncode)
     sys.exit(main())

@@ -140,6 +140,9 @@ class Place:
         (self.work / "starter.toml").write_text(shrink("starter", **values), "utf-8")
         self.script("editor", "echo done")
         (self.work / "broken.py").write_text(BROKEN, "utf-8")
+        for package in ("native_kernels", "runtime", "finetune", "lsp_server"):  # a reader stands in the checkout
+            (self.work / package).mkdir()
+            (self.work / package / "__init__.py").write_text("raise ImportError('not compiled')\n", "utf-8")
         for module in MODULES:
             source = LIBRARY / module
             target = folder / "home" / "src" / "project" / module
