@@ -11,6 +11,7 @@ import multiprocessing
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -195,5 +196,6 @@ def _map(function: Callable, files: list[str], workers: int | None) -> Iterator:
     if workers == 1 or len(files) < PARALLEL:
         yield from map(function, files)
         return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(function, files, chunksize=16)
+    # Not multiprocessing.Pool, which waits for ever for a worker that was killed; this one raises BrokenProcessPool.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(function, files, chunksize=16)

@@ -1,7 +1,9 @@
 """A corpus of installed packages: licences, held-out packages in every disguise, shares, clusters, equal bytes."""
 
 import json
+import os
 import random
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -174,6 +176,12 @@ def test_building_twice_and_on_several_processes_gives_equal_bytes(corpus, site,
     assert again.sha256 == corpus.sha256
     for name in ("manifest.jsonl", "train.txt", "val.txt", "test.txt", "chat-train.jsonl"):
         assert (tmp_path / name).read_bytes() == (corpus.folder / name).read_bytes()
+
+
+def test_a_worker_that_is_killed_ends_the_build_and_does_not_hang_it(monkeypatch):
+    monkeypatch.setattr(collect, "PARALLEL", 1)
+    with pytest.raises(BrokenProcessPool, match="terminated abruptly"):
+        list(collect._map(os._exit, [9] * 40, 2))
 
 
 def test_nothing_permitted_is_a_clear_error(tmp_path):
