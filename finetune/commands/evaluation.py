@@ -39,18 +39,17 @@ def _opponent(name: str, model, corpus: str | None, weights: str) -> dict:
     from ..measure import Network, Opponent, narrow, start_id
 
     context = model.spec.max_context
+
+    def built_in(reader, about: str) -> dict:
+        subject = Opponent(reader, model)
+        return {"name": reader.name, "about": about, "context": context, "of": model, "subject": subject}
+
     if name == "suffix":
         from ..floor import Repeater
 
         reader = Repeater(model.tokenizer, start_id(model))
         about = "what followed the last time its latest tokens stood in the document; it has read no training file"
-        return {
-            "name": reader.name,
-            "about": about,
-            "context": context,
-            "of": model,
-            "subject": Opponent(reader, model),
-        }
+        return built_in(reader, about)
     if name == "ngram":
         from ..data.corpus import load_corpus
         from ..floor import Floor, training_counts
@@ -66,13 +65,7 @@ def _opponent(name: str, model, corpus: str | None, weights: str) -> dict:
             f"an n-gram model (order {counts.order}, counted in {counts.total:,} tokens of the corpus's training "
             "files) with a memory of the document"
         )
-        return {
-            "name": reader.name,
-            "about": about,
-            "context": context,
-            "of": model,
-            "subject": Opponent(reader, model),
-        }
+        return built_in(reader, about)
     import runtime
 
     other = runtime.load_model(name, weights=weights)
