@@ -92,10 +92,6 @@ def test_a_plan_without_memory_is_a_memory_error():
 
 
 def test_memory_is_counted_by_kind_and_given_back_when_a_thread_ends(normal):
-    before = nk.memory()
-    assert set(before) == KINDS
-    during = []
-
     def work():
         for call in calls(normal).values():
             call()
@@ -104,10 +100,15 @@ def test_memory_is_counted_by_kind_and_given_back_when_a_thread_ends(normal):
     threads = nk.threads()
     nk.set_threads(1)
     try:
-        on_a_new_thread(work)
+        for _ in range(5):  # a thread of an earlier test may end meanwhile and give back its own
+            before, during = nk.memory(), []
+            on_a_new_thread(work)
+            after = nk.memory()
+            if all(before[kind]["live"] == after[kind]["live"] for kind in KINDS):
+                break
     finally:
         nk.set_threads(threads)
-    after = nk.memory()
+    assert set(before) == KINDS
     for kind in KINDS - {"plan"}:
         assert during[0][kind]["live"] > before[kind]["live"] == after[kind]["live"], kind
         assert after[kind]["peak"] >= during[0][kind]["live"]
