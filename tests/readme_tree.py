@@ -62,6 +62,7 @@ OTHERS = {
     "vscode-extension/LICENSE": "MIT",
     "vscode-extension/README.md": "the page of the extension",
     "finetune/data/evaluation_windows.npy": "hashes of the code of evaluation sets, which no corpus may contain",
+    "finetune/ladder/ladder.png": "what the rungs reached on two cores",
     "pyproject.toml": "packaging, dependencies, settings of ruff and pytest",
     "runtime/embedded/config.json": "its shape, as Hugging Face writes it",
     "runtime/embedded/model.safetensors": "its weights, bfloat16",
