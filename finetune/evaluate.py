@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from runtime.tensor import no_grad
+
 FEW = 8  # documents that are too few to be resampled
 
 # (ids, first, targets) -> nats and best id, each (len(targets),): targets[i] follows ids[: first + 1 + i]
@@ -58,6 +60,12 @@ def score_batches(
     if not tokens or not size:
         raise ValueError("there is no validation text to score")
     return TokenScore(nats / tokens, nats / math.log(2) / size, tokens, size)
+
+
+@no_grad()
+def score_model(model, batches: Iterable[tuple], lengths: np.ndarray) -> TokenScore:
+    """score_batches of a model that is being trained, with the weights that it holds at the time."""
+    return score_batches(lambda ids, targets: model.loss(ids, targets).item(), batches, lengths)
 
 
 def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:

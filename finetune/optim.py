@@ -8,6 +8,7 @@ the endings of names.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -60,7 +61,7 @@ def clip_scale(parameters: Mapping, clip: float) -> tuple[float, float]:
     return norm, min(1.0, clip / norm) if clip and norm else 1.0
 
 
-class Optimizer:
+class Optimizer(ABC):
     """One step is clipping, then apply(), which every optimiser writes for itself."""
 
     def __init__(self, parameters: Mapping, settings: OptimizerSettings):
@@ -75,14 +76,14 @@ class Optimizer:
         self.apply(lr, step, scale)
         return norm
 
+    @abstractmethod
     def apply(self, lr: float, step: int, scale: float) -> None:
         """The update alone, with every gradient multiplied by `scale`."""
-        raise NotImplementedError
 
     def decay(self, name: str, data: np.ndarray) -> float:
         """Weight decay of one parameter."""
         return self.settings.weight_decay if decays(name, data) else 0.0
 
+    @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
         """The live arrays by name: "m/<parameter>" for momentum or first moment, "v/<parameter>" for the second."""
-        raise NotImplementedError

@@ -32,7 +32,7 @@ from .data.phases import Phases, PhaseSettings, phase_seed
 from .data.prefetch import Prefetch
 from .data.sections import sections
 from .data.streams import RowStreams
-from .evaluate import TokenScore, score_batches, token_lengths
+from .evaluate import TokenScore, score_model, token_lengths
 from .recipe import Recipe
 from .trainer import Listener, Trainer, TrainingError
 
@@ -117,15 +117,9 @@ def validation(model, corpus: Corpus, tokenizer, recipe: Recipe):
 
 def scorer(model, texts: list[str], tokenizer, rows: int, context: int, max_windows: int) -> Callable[[], TokenScore]:
     """() -> TokenScore of `model`, with the weights that it holds at the time, on the same windows of texts."""
-    fixed = list(windows(texts, tokenizer, rows, context, max_windows=max_windows))
-    lengths = token_lengths(tokenizer)
-
-    @no_grad()
-    def evaluate() -> TokenScore:
-        pairs = ((ids, targets) for ids, targets, _ in fixed)
-        return score_batches(lambda ids, targets: model.loss(ids, targets).item(), pairs, lengths)
-
-    return evaluate
+    found = windows(texts, tokenizer, rows, context, max_windows=max_windows)
+    fixed = [(ids, targets) for ids, targets, _ in found]
+    return partial(score_model, model, fixed, token_lengths(tokenizer))
 
 
 def sampler(model, tokenizer, path: Path, listener: Listener):

@@ -25,7 +25,7 @@ from ..data.fim import FimSettings
 from ..data.masked import Marks, MaskedPairs
 from ..data.packing import windows
 from ..data.streams import RowStreams
-from ..evaluate import TokenScore, score_batches, token_lengths
+from ..evaluate import TokenScore, score_model, token_lengths
 from .recipe import Rung
 
 END = "<|endoftext|>"
@@ -102,10 +102,9 @@ class RungRun:
         """Number of trained values."""
         return sum(p.data.size for p in self.model.parameters().values())
 
-    @no_grad()
     def evaluate(self) -> TokenScore:
         """On the held-out text; for the encoder on the masked tokens of its pairs."""
-        return score_batches(lambda ids, targets: self.model.loss(ids, targets).item(), self._held, self._lengths)
+        return score_model(self.model, self._held, self._lengths)
 
     @no_grad()
     def sample(self) -> str:

@@ -58,8 +58,6 @@ def load_base(path_or_name: str | None) -> Base:
     name = "embedded" if path_or_name in (None, "default") else folder.name
     config = read_config(folder)
     spec = DecoderSpec.from_hf_config(config, folder / "config.json")
-    if not isinstance(spec, DecoderSpec):
-        raise FormatError("unsupported_model", folder, None, "only models of the llama shape can be tuned")
     if not (folder / "tokenizer.json").is_file():
         raise ValueError(f"the model {name!r} has no tokenizer.json: it cannot read text")
     tokenizer = load_tokenizer(folder)

@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ class SourceFile:
     text: str
     cluster: str = ""
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         return len(self.text.encode())
 

@@ -12,7 +12,7 @@ from lsprotocol import types
 from lsp_server.debugging.known import why_not_compiling
 from lsp_server.debugging.workspace import Workspace, workspace_of
 from lsp_server.documents import Document
-from lsp_server.features.explain import of_diagnostic
+from lsp_server.features.explain import of_diagnostics
 from runtime.code.errors.explain import Explanation
 
 MOST_DIAGNOSTICS = 10
@@ -36,8 +36,8 @@ def register(server: Any) -> None:
             if first - 1 <= broken.line <= last + 1 or _touches(diagnostics, broken.line):
                 actions += _actions(window, uri, broken, None)
             diagnostics = []
-        for diagnostic in diagnostics:
-            found = await asyncio.to_thread(of_diagnostic, window, document, diagnostic)
+        explained = await asyncio.to_thread(of_diagnostics, window, document, diagnostics) if diagnostics else []
+        for diagnostic, found in zip(diagnostics, explained, strict=True):
             if found is not None:
                 actions += _actions(window, uri, found, diagnostic)
         for found in session.known.at(uri, document.text, first, last):

@@ -69,15 +69,24 @@ def _explained(
         return explain_traceback(text, window.project)
     if diagnostic is None:
         return why_not_compiling(document.text, window.name(document.uri))
-    return of_diagnostic(window, document, diagnostic)
+    return of_diagnostics(window, document, [diagnostic])[0]
 
 
-def of_diagnostic(window: Workspace, document: Document, diagnostic: types.Diagnostic) -> Explanation | None:
-    """The explanation of another server's diagnostic; of a document that does not compile, of that."""
+def of_diagnostics(
+    window: Workspace, document: Document, diagnostics: list[types.Diagnostic]
+) -> list[Explanation | None]:
+    """The explanation of each of another server's diagnostics; of a document that does not compile, of that. The
+    document is parsed once."""
     if document.uri not in window.paths:
-        return None
+        return [None] * len(diagnostics)
     name = window.name(document.uri)
     view = View(document.text, name)
+    return [_of_diagnostic(window, document, view, name, diagnostic) for diagnostic in diagnostics]
+
+
+def _of_diagnostic(
+    window: Workspace, document: Document, view: View, name: str, diagnostic: types.Diagnostic
+) -> Explanation | None:
     start, end = diagnostic.range.start, diagnostic.range.end
     line, column = document.place(start.line, start.character)
     if view.tree is None:

@@ -183,6 +183,17 @@ def close(ours, theirs, what, tolerance=2e-4):
     assert error <= tolerance * max(1.0, float(np.abs(theirs).max())), f"{what}: {error}"
 
 
+def gradients_agree(model, twin, peer):
+    """Compares every gradient by its Hugging Face name; `twin` is of the model's shape and holds them meanwhile.
+    Returns the peer's parameters by name."""
+    for p, source in zip(twin.parameters().values(), model.parameters().values(), strict=True):
+        p.data[...] = source.grad
+    theirs = dict(peer.named_parameters())
+    for where, gradient in twin.to_hugging_face().items():
+        close(gradient, theirs[where].grad, where)
+    return theirs
+
+
 def peer_gpt(transformers, torch, spec, weights):
     config = transformers.GPT2Config(
         vocab_size=spec.vocab_size,
@@ -226,12 +237,7 @@ def test_gpt_logits_and_gradients_equal_transformers(name):
     loss = model.loss(ids, targets)
     loss.backward()
     assert loss.item() == pytest.approx(wanted.item(), abs=1e-4)
-    gradients = GPT(spec)
-    for p, source in zip(gradients.parameters().values(), model.parameters().values(), strict=True):
-        p.data[...] = source.grad
-    theirs = dict(peer.named_parameters())
-    for where, gradient in gradients.to_hugging_face().items():
-        close(gradient, theirs[where].grad, where)
+    theirs = gradients_agree(model, GPT(spec), peer)
     again = GPT.from_hugging_face(config.to_dict(), {n: p.detach().numpy() for n, p in theirs.items()})
     close(again.logits(ids).data, scores, "logits of the loaded checkpoint")
 
@@ -316,12 +322,7 @@ def test_encoder_logits_and_gradients_equal_transformers(name):
     loss = model.loss(ids, targets.astype(np.int32))
     loss.backward()
     assert loss.item() == pytest.approx(wanted.item(), abs=1e-4)
-    gradients = Encoder(spec)
-    for p, source in zip(gradients.parameters().values(), model.parameters().values(), strict=True):
-        p.data[...] = source.grad
-    theirs = dict(peer.named_parameters())
-    for where, gradient in gradients.to_hugging_face().items():
-        close(gradient, theirs[where].grad, where)
+    theirs = gradients_agree(model, Encoder(spec), peer)
     again = Encoder(spec)
     again.load_hugging_face({n: p.detach().numpy() for n, p in theirs.items()})
     close(again.logits(ids).data, model.logits(ids).data, "logits of the loaded checkpoint")

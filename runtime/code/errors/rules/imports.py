@@ -5,6 +5,7 @@ import re
 
 from runtime.code.errors import stdlib
 from runtime.code.errors.edits import Edit
+from runtime.code.errors.rules.modules import like, misspelt, module_names
 from runtime.code.errors.scope import bindings, nearest, plausible
 from runtime.code.errors.situation import Fact, Finding, Situation, listed
 from runtime.code.errors.view import View
@@ -101,10 +102,10 @@ def cannot_import(s: Situation) -> Finding | None:
         return None
     name, partial, module = found.groups()
     own = s.module(module)
-    known = _names(own, module)
+    known = module_names(own, module)
     if partial or (own is not None and name in known):
         return _circular(s, name, module, own)
-    near = [n for n in nearest(name, (k for k in known if not k.startswith("__"))) if plausible(name, n)]
+    near = like(name, known)
     home = stdlib.HOMES.get(name)
     if module == "collections" and name in _ABSTRACT:
         home = "collections.abc"
@@ -141,22 +142,7 @@ def cannot_import(s: Situation) -> Finding | None:
             edits += tuple(
                 s.replace(n, near[0]) for n in ast.walk(s.view.tree) if isinstance(n, ast.Name) and n.id == name
             )
-    return Finding(
-        f"The module `{module}` has no `{name}`; it has `{near[0]}`.",
-        (
-            Fact("nearest name of the module", f"`{near[0]}`"),
-            *((Fact("other names like it", listed(near[1:])),) if near[1:] else ()),
-        ),
-        edits,
-        f"Change `{name}` to `{near[0]}`",
-        f"the module `{module}` holds `{near[0]}`",
-    )
-
-
-def _names(own: View | None, module: str) -> frozenset[str]:
-    if own is not None:
-        return frozenset(b.name for b in bindings(own.tree)) if own.tree is not None else frozenset()
-    return stdlib.names(module)
+    return misspelt(module, name, near, edits)
 
 
 def _circular(s: Situation, name: str, module: str, own: View | None) -> Finding:

@@ -30,7 +30,7 @@ def module_has_no_attribute(s: Situation) -> Finding | None:
                 Fact(f"{module}.{name}", "is there in Python's library"),
             ),
         )
-    known = _module_names(own, module)
+    known = module_names(own, module)
     if partial:
         bound = [str(b) for b in bindings(own.tree) if b.name == name] if own is not None and own.tree else []
         facts = (Fact(f"{module}.{name}", bound[0] if bound else "is not bound in the module", bool(own)),)
@@ -63,13 +63,30 @@ def module_has_no_attribute(s: Situation) -> Finding | None:
             f"Add `import {submodule}`",
             f"`{submodule}` is imported",
         )
-    near = [n for n in nearest(name, (k for k in known if not k.startswith("__"))) if plausible(name, n)]
+    near = like(name, known)
     if not near:
         return Finding(
             f"The module `{module}` has no `{name}`, and nothing that looks like it.",
             (Fact(f"names of {module}", f"{len(known)} are known" if known else "cannot be read here", bool(known)),),
         )
     edits = tuple(attribute_edit(s, n, near[0]) for n in nodes) if len(nodes) == 1 else ()
+    return misspelt(module, name, near, edits, ".")
+
+
+def module_names(own: View | None, module: str) -> frozenset[str]:
+    """What the project's module binds at its top, or without one of that name what Python's own holds."""
+    if own is None:
+        return stdlib.names(module)
+    return frozenset(b.name for b in bindings(own.tree)) if own.tree is not None else frozenset()
+
+
+def like(name: str, known: frozenset[str]) -> list[str]:
+    """Names of a module that `name` may have been meant for, the nearest first."""
+    return [n for n in nearest(name, (k for k in known if not k.startswith("__"))) if plausible(name, n)]
+
+
+def misspelt(module: str, name: str, near: list[str], edits: tuple[Edit, ...], dot: str = "") -> Finding:
+    """A name that a module does not have but for another spelling; dot: what stands before it in the source."""
     return Finding(
         f"The module `{module}` has no `{name}`; it has `{near[0]}`.",
         (
@@ -77,12 +94,6 @@ def module_has_no_attribute(s: Situation) -> Finding | None:
             *((Fact("other names like it", listed(near[1:])),) if near[1:] else ()),
         ),
         edits,
-        f"Change `.{name}` to `.{near[0]}`",
+        f"Change `{dot}{name}` to `{dot}{near[0]}`",
         f"the module `{module}` holds `{near[0]}`",
     )
-
-
-def _module_names(own: View | None, module: str) -> frozenset[str]:
-    if own is not None and own.tree is not None:
-        return frozenset(b.name for b in bindings(own.tree))
-    return stdlib.names(module) if own is None else frozenset()
