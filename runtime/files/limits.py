@@ -16,6 +16,12 @@ DIM = 1 << 31
 ELEMENTS = 1 << 48
 STRING = 16 << 20
 METADATA_ENTRIES = 1 << 16
+METADATA_KEY = 1 << 16  # bytes; the format's own bound
+ARRAY = 1 << 24  # entries of a GGUF array
+GGUF_HEADER = 256 << 20  # everything before the tensor data
+GGUF_DIMS = 4
+GGUF_TENSOR_NAME = 128  # bytes
+GGUF_ALIGNMENT = (8, 4096)
 SHARDS = 4096
 
 # config.json: numbers that become shapes

@@ -89,6 +89,82 @@ class BoundedReader:
         return mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ) if self.size else b""
 
 
+class GrowingHeader:
+    """Cursor over the first part of a file, read ahead in large pieces and kept, so that small fields cost no call.
+
+    at: position in the file. remaining: bytes of the file after it. No more than `bound` bytes are ever held.
+    """
+
+    _AHEAD = 1 << 20
+
+    def __init__(self, reader: BoundedReader, bound: int) -> None:
+        self.reader, self.at, self._bound = reader, 0, bound
+        self._data = bytearray()
+
+    @property
+    def remaining(self) -> int:
+        return self.reader.size - self.at
+
+    def error(self, kind: str, message: str, offset: int | None = None) -> FormatError:
+        return self.reader.error(kind, message, self.at if offset is None else offset)
+
+    def _need(self, n: int, what: str) -> None:
+        if n > self.remaining:
+            raise self.error("truncated", f"{what} needs {n} bytes, {self.remaining} are left in the file")
+        if self.at + n > self._bound:
+            raise self.error("header_too_large", f"the header is longer than the {self._bound} bytes that are read")
+        missing = self.at + n - len(self._data)
+        if missing > 0:
+            ahead = max(missing, min(max(self._AHEAD, len(self._data)), self.reader.remaining))
+            # A new buffer, not a grown one: parts of the old one may be lent out as memoryviews.
+            self._data = self._data + self.reader.take(ahead, what)
+
+    def take(self, n: int, what: str = "data") -> bytes:
+        """The next n bytes; FormatError("truncated") beyond the end. what: named in the error."""
+        if self.at + n > len(self._data):
+            self._need(n, what)
+        start, self.at = self.at, self.at + n
+        return bytes(memoryview(self._data)[start : self.at])
+
+    def u32(self, what: str = "number") -> int:
+        return int.from_bytes(self.take(4, what), "little")
+
+    def u64(self, what: str = "number") -> int:
+        return int.from_bytes(self.take(8, what), "little")
+
+    def string(self, what: str, bound: int) -> str:
+        """A u64 length and that many bytes of UTF-8."""
+        at, length = self.at, self.u64(f"length of {what}")
+        if length > bound:
+            raise self.error("string_too_long", f"{what} claims {length} bytes; at most {bound} are read", at)
+        try:
+            return self.take(length, what).decode("utf-8")
+        except UnicodeDecodeError:
+            raise self.error("utf8", f"{what} is not UTF-8", at) from None
+
+    def skip_strings(self, count: int, what: str, bound: int) -> None:
+        """Step over `count` strings (u64 length, bytes), checking every length."""
+        data, at, from_bytes = self._data, self.at, int.from_bytes
+        for _ in range(count):
+            if at + 8 > len(data):
+                self.at = at
+                self._need(8, f"length of {what}")
+                data = self._data
+            length = from_bytes(data[at : at + 8], "little")
+            if length > bound:
+                raise self.error("string_too_long", f"{what} claims {length} bytes; at most {bound} are read", at)
+            at += 8 + length
+            if at > len(data):
+                self.at = at - length
+                self._need(length, what)
+                data = self._data
+        self.at = at
+
+    def since(self, start: int) -> memoryview:
+        """What lies between `start` and the cursor, without copying."""
+        return memoryview(self._data)[start : self.at]
+
+
 def _pread(fd: int, n: int, at: int) -> bytes:
     if hasattr(os, "pread"):
         return os.pread(fd, n, at)
@@ -142,7 +218,7 @@ def parse_json(
             seen = set()
             for key, _ in items:
                 if key in seen:
-                    refuse("duplicate_key", f"the key {_short(key)} appears twice")
+                    refuse("duplicate_key", f"the key {shown(key)} appears twice")
                 seen.add(key)
         return out
 
@@ -189,8 +265,9 @@ def _depth_exceeds(value, bound: int) -> bool:
     return True
 
 
-def _short(key: str) -> str:
-    return repr(key if len(key) <= 60 else key[:57] + "...")
+def shown(name: str) -> str:
+    """A name from a file as it may stand in a message: quoted, escaped and short."""
+    return ascii(name if len(name) <= 60 else name[:57] + "...")
 
 
 def is_plain_name(name: object) -> bool:

@@ -84,6 +84,13 @@ class SafetensorsFile:
         """The format's name: "F32", "BF16", ..."""
         return self._entry(name)[0]
 
+    type = dtype
+
+    def place(self, name: str) -> tuple[object, int, int]:
+        """(mapped file, first byte, bytes) of a tensor's data."""
+        _, _, start, end = self._entry(name)
+        return self._buffer, self._data_start + start, end - start
+
     def shape(self, name: str) -> tuple[int, ...]:
         return self._entry(name)[1]
 
@@ -136,6 +143,11 @@ class ShardedSafetensors:
 
     def dtype(self, name: str) -> str:
         return self._file(name).dtype(name)
+
+    type = dtype
+
+    def place(self, name: str) -> tuple[object, int, int]:
+        return self._file(name).place(name)
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._file(name).shape(name)
