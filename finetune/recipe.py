@@ -7,6 +7,7 @@ train something else.
 
 from __future__ import annotations
 
+import inspect
 import os
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
@@ -154,7 +155,7 @@ def _table(raw: dict, key: str, path: Path) -> dict:
 
 def build(kind, table: dict, section: str, path: Path):
     """kind(**table) for a dataclass of settings. RecipeError names an unknown key, a wrong type, a refused value."""
-    known = {f.name: f.type for f in fields(kind)}
+    known = {name: argument.annotation for name, argument in inspect.signature(kind).parameters.items()}
     for key, value in table.items():
         if key not in known:
             raise RecipeError(f"{path}: [{section}] has no key {key!r}; known: {', '.join(known)}")
@@ -168,5 +169,7 @@ def build(kind, table: dict, section: str, path: Path):
 
 
 def _type_name(annotation) -> str:
-    """Annotations are text where a module postpones them ("int | None"), else types."""
-    return annotation.split(" ")[0] if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    """Annotations are text where a module postpones them ("int | None", "InitVar[float | None]"), else types."""
+    if isinstance(annotation, str):
+        return annotation.removeprefix("InitVar[").split(" ")[0]
+    return getattr(annotation, "__name__", "")

@@ -15,7 +15,6 @@ import numpy as np
 import native_kernels as nk
 from native_kernels.plan import PlanBuilder, View
 from runtime.models.spec import DecoderSpec
-from runtime.nn.rotary import rotary_tables
 
 MAX_ROWS = 256  # rows of one step: long enough for full GEMM speed, short enough to cancel and pre-empt between steps
 _HEAD_VALUES = 1 << 22  # most scores that one step keeps (16 MiB)
@@ -65,7 +64,7 @@ class Network:
         spec, b = self.spec, self._builder
         heads, kv_heads, D = spec.n_heads, spec.n_kv_heads, spec.head_dim
         q_width, kv_width = heads * D, spec.kv_width
-        cos, sin = (b.constant(t) for t in rotary_tables(self.capacity, D, spec.rope_theta))
+        cos, sin = (b.constant(t) for t in spec.rope.tables(self.capacity))
         ids = b.constant(np.zeros(self.max_rows, dtype=np.int32))
         positions = b.constant(np.zeros(self.max_rows, dtype=np.int32))
         cache_bytes = spec.n_layers * self.capacity * kv_width * 4

@@ -14,7 +14,6 @@ import numpy as np
 from runtime.models.checks import check_ids, flat_targets
 from runtime.models.spec import DecoderSpec
 from runtime.nn.init import init_weights
-from runtime.nn.rotary import rotary_tables
 from runtime.tensor import (
     Tensor,
     attention,
@@ -55,7 +54,7 @@ class Decoder:
         self.blocks = [Block(spec, f"model.layers.{n}.", weights, self._add) for n in range(spec.n_layers)]
         self.norm = self._add(weights, ["model.norm.weight"])
         self.head = self.embed if spec.tied else self._add(weights, ["lm_head.weight"])
-        self._cos, self._sin = rotary_tables(spec.max_context, spec.head_dim, spec.rope_theta)
+        self._cos, self._sin = spec.rope.tables(spec.max_context)
 
     def _add(self, weights: Mapping[str, np.ndarray], names: list[str]) -> Tensor:
         """One parameter made of the named weights stacked by rows; each name becomes a view of it."""

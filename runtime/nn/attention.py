@@ -11,7 +11,7 @@ from runtime import tensor as t
 from runtime.nn.initialisers import Initialiser, xavier_uniform
 from runtime.nn.layers import Dense
 from runtime.nn.module import Module
-from runtime.nn.rotary import rotary_tables
+from runtime.nn.rotary import RopeSpec
 from runtime.tensor import Tensor
 
 
@@ -45,7 +45,7 @@ class Attention(Module):
         if rope_theta is not None:
             if self.head_width % 2:
                 raise ValueError(f"attention: rotary positions need an even head width, got {self.head_width}")
-            self._rotary = rotary_tables(max_positions, self.head_width, rope_theta)
+            self._rotary = RopeSpec(rope_theta, self.head_width).tables(max_positions)
 
     def __call__(self, x: Tensor, residual: Tensor | None = None, lengths: np.ndarray | None = None) -> Tensor:
         """`residual` (B, T, d) is added to the result. `lengths` (B,): positions of each row that are not padding.

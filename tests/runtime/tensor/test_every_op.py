@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runtime import tensor as t
-from runtime.nn.rotary import rotary_tables
+from runtime.nn.rotary import RopeSpec
 
 rng = np.random.default_rng(11)
 
@@ -58,7 +58,7 @@ def torch_padded_attention(torch, qkv):
     return torch.cat([F().pad(row, (0, 0, 0, 0, 0, qkv.shape[1] - row.shape[1])) for row in rows])
 
 
-COS, SIN = rotary_tables(8, 4, 100.0)
+COS, SIN = RopeSpec(100.0, 4).tables(8)
 POSITIONS = np.array([0, 3, 7, 1, 2], dtype=np.int32)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from runtime import tensor as t
-from runtime.nn.rotary import rotary_tables
+from runtime.nn.rotary import RopeSpec
 
 
 def test_add_and_mul_broadcast(check, normal):
@@ -33,7 +33,7 @@ def test_rmsnorm(check, normal):
 
 
 def test_rope_in_place_on_some_heads(check, normal):
-    cos, sin = rotary_tables(8, 4, 100.0)
+    cos, sin = RopeSpec(100.0, 4).tables(8)
     positions = np.array([0, 3, 7, 1, 2], dtype=np.int32)
     # The operation works in place: each evaluation gets its own copy, as a projection's output would be.
     check(lambda x: t.rope(t.add(x, t.Tensor(np.zeros(1))), 2, cos, sin, positions), normal(5, 3, 4))
