@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 from runtime.files.atomic import atomic_write_bytes, atomic_write_text
 from runtime.files.reader import read_json
@@ -38,11 +37,6 @@ from .trainer import Listener, Trainer, TrainingError
 
 _PROMPTS = ("def read_json(path):\n    ", "class Stack:\n    def __init__(self", "import os\nimport sys\n\ndef main(")
 _SAMPLE_TOKENS = 48
-
-
-def cache_folder() -> Path:
-    """Where corpora and runs live unless told otherwise."""
-    return Path(platformdirs.user_cache_dir("codehearth"))
 
 
 def prepare(

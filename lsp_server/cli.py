@@ -13,8 +13,10 @@ COMMANDS = {
     "chat": ("chat", "ask the model, in the terminal"),
     "explain": ("explain", "explain a Python error: a traceback, or a file that does not compile"),
     "models": ("models", "list the installed models"),
+    "bench": ("bench", "how fast a model runs here, beside a peer"),
     "doctor": ("doctor", "what this machine offers and what is found on it"),
     "vscode": ("vscode", "install the extension into the editor found"),
+    "uninstall": ("uninstall", "remove what was written outside the package"),
 }
 TUNING = {
     "corpus": "build a corpus of source files",

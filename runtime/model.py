@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 import native_kernels as nk
 from runtime.engine.cache import CacheStore, Slot
@@ -24,6 +23,7 @@ from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import own_section, read_config
 from runtime.files.safetensors import read_weights
+from runtime.folders import models_folder
 from runtime.generate import Healer, Piece, TokenIndex
 from runtime.models.spec import DecoderSpec
 from runtime.text import FimFormat, load_tokenizer
@@ -186,11 +186,6 @@ def _overflow(length: int, room: int) -> int:
         return 0
     step = min(_ANCHOR, max(1, room // 4))
     return min(length - 1, -(-(length - room) // step) * step)
-
-
-def models_folder() -> Path:
-    """Where installed models live, one folder each."""
-    return Path(platformdirs.user_data_dir("codehearth")) / "models"
 
 
 def find_model(path_or_name: str | os.PathLike | None) -> Path:

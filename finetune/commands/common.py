@@ -57,7 +57,7 @@ def count(text: str) -> int:
 
 
 def default_corpus() -> Path:
-    from ..pretrain import cache_folder
+    from runtime.folders import cache_folder
 
     return cache_folder() / "corpus"
 

@@ -51,9 +51,10 @@ def _opponent(name: str, model, corpus: str | None, weights: str) -> dict:
         about = "what followed the last time its latest tokens stood in the document; it has read no training file"
         return built_in(reader, about)
     if name == "ngram":
+        from runtime.folders import cache_folder
+
         from ..data.corpus import load_corpus
         from ..floor import Floor, training_counts
-        from ..pretrain import cache_folder
 
         with bar("counting n-grams") as progress:
             folder = cache_folder() / "ngram"

@@ -36,8 +36,9 @@ def run(argv: Sequence[str]) -> int:
     a = p.parse_args(argv)
     if a.no_eval and a.unseen is not None:
         raise ValueError("--unseen asks for an evaluation, --no-eval for none")
+    from runtime.folders import cache_folder
+
     from ..export import export, newest_run, write_card
-    from ..pretrain import cache_folder
 
     if missing := [path for path in a.unseen or () if not Path(path).exists()]:
         raise FileNotFoundError(f"--unseen {missing[0]}: no such file or folder")

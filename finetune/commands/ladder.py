@@ -14,12 +14,13 @@ def climb(raw: dict, path: Path, a) -> int:
     """raw, path: the recipe file; a: the command's arguments."""
     from rich.console import Console
 
+    from runtime.folders import cache_folder
+
     from ..interrupt import finish_on_signals
     from ..ladder.recipe import parse_ladder
     from ..ladder.report import samples_of, table_of, write_picture
     from ..ladder.run import LadderRun, check_folder, rung_folder
     from ..ladder.text import load_text, tokenizers
-    from ..pretrain import cache_folder
     from ..progress import ProgressListener
     from ..settings import TrainingError
 

@@ -36,9 +36,11 @@ def run(argv: Sequence[str]) -> int:
     a = p.parse_args(argv)
     if a.threads:
         os.environ["HEARTH_THREADS"] = str(a.threads)  # read when the kernels are first imported, below
+    from runtime.folders import cache_folder
+
     from ..interrupt import finish_on_signals
     from ..memory import keep_large_blocks
-    from ..pretrain import cache_folder, prepare, resume
+    from ..pretrain import prepare, resume
     from ..progress import ProgressListener
     from ..recipe import load_recipe, read
     from ..settings import TrainingError

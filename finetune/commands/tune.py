@@ -81,7 +81,7 @@ def run_folder(target: Path) -> Path:
     """Where the unfinished run of a result lives; results of the same name in other folders have others."""
     from hashlib import sha256
 
-    from ..pretrain import cache_folder
+    from runtime.folders import cache_folder
 
     return cache_folder() / "runs" / f"tune-{target.name}-{sha256(str(target).encode()).hexdigest()[:8]}"
 

@@ -19,7 +19,8 @@ from runtime.files.atomic import atomic_write_text, fsync_folder
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import own_section, read_config
 from runtime.files.safetensors import read_weights, write_safetensors
-from runtime.model import find_model, models_folder, served_context
+from runtime.folders import models_folder
+from runtime.model import find_model, served_context
 from runtime.models.spec import DecoderSpec
 from runtime.text import FimFormat, load_tokenizer
 

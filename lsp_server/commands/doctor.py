@@ -72,9 +72,6 @@ def examine() -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def _folders() -> list[tuple[str, Path]]:
-    import platformdirs
+    from runtime.folders import cache_folder, models_folder, state_folder
 
-    return [
-        ("models", Path(platformdirs.user_data_dir("codehearth")) / "models"),
-        ("cache", Path(platformdirs.user_cache_dir("codehearth"))),
-    ]
+    return [("models", models_folder()), ("cache", cache_folder()), ("state", state_folder())]

@@ -21,7 +21,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     options = parser().parse_args(argv)
-    from runtime.model import EMBEDDED, models_folder
+    from runtime.folders import models_folder
+    from runtime.model import EMBEDDED
 
     folders = [("default", EMBEDDED)]
     installed = models_folder()

@@ -187,11 +187,10 @@ def check_vsix(path: Path) -> str:
 
 def write_record(source: Path | None) -> Path:
     """Notes this interpreter, and what can be installed from, for the extension; returns the file."""
-    import platformdirs
-
     from runtime.files.atomic import atomic_write_text
+    from runtime.folders import state_folder
 
-    path = Path(platformdirs.user_state_dir("codehearth", appauthor=False)) / "vscode.json"
+    path = state_folder() / "vscode.json"
     # Not resolved: in a virtual environment the path itself, a link, is what selects the environment.
     record = {"interpreter": os.path.abspath(sys.executable), "source": str(source) if source else None}
     atomic_write_text(path, json.dumps(record, indent=1) + "\n")
