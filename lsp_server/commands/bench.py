@@ -7,6 +7,7 @@ are medians, the ratio is the median of the rounds' ratios. `hearth bench kernel
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -55,7 +56,11 @@ def main(argv: list[str]) -> int:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """{"model", "threads", "instructions", "rows": [{"load", "ours", "peer", "ratio", "samples", "peer_samples"}]}."""
+    """{"model", "threads", "instructions", "load_ms", "first_token_ms", "peak_mb", "rows": [row]}.
+
+    row: {"load", "ours", "samples", "unit", "traffic", "peer", "ratio"} and "peer_samples" with a peer; tokens a second.
+    first_token_ms: from the call of load_model to the scores after a prompt of eight ids.
+    """
     import runtime
     from lsp_server.commands.llama_bench import LlamaBench
     from runtime.engine.speed import Load, Speed
@@ -64,9 +69,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if options.depth < 0:
         raise ValueError(f"--depth must not be negative, got {options.depth}")
     extra = {"kv_type": options.kv} if options.kv else {}
+    began = time.perf_counter()
     with busy("loading the model"):
         model = runtime.load_model(options.model, threads=options.threads, weights=options.weights, **extra)
     network, here = model.network, machine()
+    load_ms = (time.perf_counter() - began) * 1000
+    Speed(network, Load("prefill", min(8, network.capacity))).sample()
+    first_ms = (time.perf_counter() - began) * 1000
     kinds = [options.what] if options.what else list(KINDS)
     loads = [Load(kind, options.prompt if kind == "prefill" else options.tokens, options.depth) for kind in kinds]
     peer = LlamaBench(options.peer, options.model, here.threads, options.kv) if options.peer else None
@@ -80,21 +89,36 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 ours.append(speed.sample())
                 if peer:
                     theirs.append(peer.sample(load))
-        row = {"load": load.name, "ours": median(ours), "samples": ours, "peer": None, "ratio": None}
+        unit, traffic = speed.traffic(median(ours))
+        row = {"load": load.name, "ours": median(ours), "samples": ours, "unit": unit, "traffic": traffic}
+        row |= {"peer": None, "ratio": None}
         if theirs:
             ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
             row |= {"peer": median(theirs), "ratio": ratio, "peer_samples": theirs}
         rows.append(row)
-    return {"model": model.name, "threads": here.threads, "instructions": here.instructions, "rows": rows}
+    about = {"model": model.name, "threads": here.threads, "instructions": here.instructions}
+    return about | {"load_ms": load_ms, "first_token_ms": first_ms, "peak_mb": peak_megabytes(), "rows": rows}
+
+
+def peak_megabytes() -> float | None:
+    """Most memory that this process has had resident, or None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def show(report: dict[str, Any]) -> None:
     print(f"{report['model']}: {report['instructions']}, {report['threads']} threads; tokens a second, medians")
     with_peer = any(row["peer"] for row in report["rows"])
-    print(f"{'':16} {'codehearth':>12}" + (f" {'llama.cpp':>12} {'ratio':>8}" if with_peer else ""))
+    print(f"{'':16} {'codehearth':>12} {'weights':>14}" + (f" {'llama.cpp':>12} {'ratio':>8}" if with_peer else ""))
     for row in report["rows"]:
-        line = f"{row['load']:16} {row['ours']:12.1f}"
+        line = f"{row['load']:16} {row['ours']:12.1f} {row['traffic']:8.1f} {row['unit']:5}"
         print(line + (f" {row['peer']:12.1f} {row['ratio']:7.2f}x" if row["peer"] else ""))
+    peak = f", at most {report['peak_mb']:.0f} MB resident" if report["peak_mb"] else ""
+    print(f"loaded in {report['load_ms']:.0f} ms, first token after {report['first_token_ms']:.0f} ms{peak}")
 
 
 def draw(report: dict[str, Any], path: Path) -> str:

@@ -53,6 +53,15 @@ class Speed:
             chunk = self._ids[at : min(end, at + self.network.max_rows)]
             self.network.step(chunk, at, self._cache, last=int(at + len(chunk) == end))
 
+    def traffic(self, rate: float) -> tuple[str, float]:
+        """What a rate in tokens a second means for the machine: ("GB/s", weights read) of decode, ("GOP/s",
+        multiplications and additions in products) of prefill. Without attention, which grows with the depth."""
+        if self.load.kind == "decode":
+            return "GB/s", rate * sum(size for _, size in self.network.operations()) / 1e9
+        spec = self.network.spec
+        tables = spec.vocab_size * spec.d_model * (1 if spec.tied else 2)
+        return "GOP/s", rate * 2 * (spec.n_params() - tables) / 1e9
+
     def sample(self) -> float:
         """Tokens a second."""
         depth, tokens = self.load.depth, self.load.tokens
