@@ -2,7 +2,7 @@
 
 Format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), little-endian:
     "GGUF", u32 version, u64 tensors, u64 metadata entries
-    metadata:  string key, u32 value type, value            (string: u64 length, UTF-8; array: u32 type, u64 count, items)
+    metadata:  string key, u32 value type, value          (string: u64 length, UTF-8; array: u32 type, u64 count, items)
     tensors:   string name, u32 dims, u64 x dims (columns first), u32 storage type, u64 offset in the data section
     padding to `general.alignment` (32), then the data; every tensor starts at a multiple of the alignment
 Here the tensors must follow each other without gaps other than that padding, up to the end of the file.
@@ -167,8 +167,9 @@ def _read_tensor_infos(header: GrowingHeader, count: int) -> dict[str, tuple[str
             raise header.error("shape", f"tensor {shown(name)} has a dimension that is zero or too large", at)
         number, offset = header.u32("storage type"), header.u64("offset")
         if number not in _BLOCKS:
-            gone = f"the removed type {REMOVED_TYPES[number]}; get or make the file anew, for example as Q4_0"
-            what = gone if number in REMOVED_TYPES else f"an unknown storage type ({number})"
+            what = f"an unknown storage type ({number})"
+            if number in REMOVED_TYPES:
+                what = f"the removed type {REMOVED_TYPES[number]}; get or make the file anew, for example as Q4_0"
             raise header.error("dtype", f"tensor {shown(name)} has {what}", at)
         type_name, values, size = _BLOCKS[number]
         if dims[0] % values:

@@ -47,7 +47,7 @@ class StoredTensor:
 
 
 class WeightFile:
-    """Tensors of one model, by the names of its file(s). metadata: of a GGUF, or the strings of a safetensors header."""
+    """Tensors of one model, by the names of its files. metadata: of a GGUF, or the strings of a safetensors header."""
 
     def __init__(self, path: str | os.PathLike, files: list[GgufFile] | list[SafetensorsFile | ShardedSafetensors]):
         self.path = os.fspath(path)

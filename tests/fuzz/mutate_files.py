@@ -2,10 +2,10 @@
 
     python tests/fuzz/mutate_files.py FORMAT FOLDER [--seed N] [--cases N | --seconds S] [--only CASE]
 
-FORMAT: bpe, unigram, characters, sentencepiece, safetensors. Case c of seed s is always the same bytes. Every mutant
-must load or raise FormatError that names its path, within SECONDS of CPU and EXTRA bytes of memory; whatever loads
-must encode, decode, save and load again (tokenizers) or give every array (safetensors). The first case that does not
-is left as FOLDER/finding-CASE.*. Exit code 1 if there is a finding.
+FORMAT: bpe, unigram, characters, sentencepiece, safetensors, gguf. Case c of seed s is always the same bytes. Every
+mutant must load or raise FormatError that names its path, within SECONDS of CPU and EXTRA bytes of memory; whatever
+loads must encode, decode, save and load again (tokenizers) or give every tensor (safetensors, gguf). The first case
+that does not is left as FOLDER/finding-CASE.*. Exit code 1 if there is a finding.
 """
 
 import argparse
@@ -24,8 +24,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 import mutations
 
+from native_kernels.qtypes import QTYPES
 from runtime.files.errors import FormatError
+from runtime.files.gguf_write import GgufTensor, write_gguf
 from runtime.files.safetensors import read_safetensors, write_safetensors
+from runtime.files.tensors import open_weights
 from runtime.text import load_tokenizer, train_bpe, train_characters, train_unigram, train_words
 
 SECONDS, EXTRA = 5.0, 1 << 30
@@ -102,20 +105,40 @@ def safetensors_seeds(folder: Path) -> list[tuple[dict, bytes]]:
     return [(json.loads(data[8 : 8 + size]), data[8 + size :])]
 
 
+def gguf_seeds(folder: Path) -> list[bytes]:
+    rng = np.random.default_rng(1)
+    tensors = [
+        GgufTensor("norm.weight", "F32", (5,), lambda: [rng.standard_normal(5).astype(np.float32)]),
+        *(
+            GgufTensor(f"blk.0.{name}", name, (2, t.values), lambda t=t: [rng.integers(0, 256, 2 * t.size, np.uint8)])
+            for name, t in QTYPES.items()
+        ),
+    ]
+    metadata = {"general.architecture": "llama", "general.alignment": 32, "a.u64": np.uint64(7), "a.f64": np.float64(1)}
+    metadata |= {"tokens": ["a", "b", "é"], "scores": np.zeros(3, np.float32), "flags": np.array([True, False])}
+    metadata |= {"kinds": np.array([1, 2, 3], np.int32), "b.flag": True, "split.count": np.uint16(0)}
+    write_gguf(folder / "seed.gguf", metadata, tensors[:6])
+    small = (folder / "seed.gguf").read_bytes()
+    write_gguf(folder / "seed.gguf", metadata | {"general.alignment": 64}, tensors)
+    return [small, (folder / "seed.gguf").read_bytes()]
+
+
 # ---- one case -------------------------------------------------------------------------------------------------------
 class Format:
     def __init__(self, name: str, folder: Path):
         self.name = name
-        self.suffix = {"sentencepiece": ".model", "safetensors": ".safetensors"}.get(name, ".json")
+        self.suffix = {"sentencepiece": ".model", "safetensors": ".safetensors", "gguf": ".gguf"}.get(name, ".json")
         if name == "sentencepiece":
             self.seeds = sentencepiece_seeds()
         elif name == "safetensors":
             self.seeds = safetensors_seeds(folder)
+        elif name == "gguf":
+            self.seeds = gguf_seeds(folder)
         else:
             self.seeds = json_seeds(name, folder)
 
     def honest(self) -> list[bytes]:
-        if self.name == "sentencepiece":
+        if self.name in ("sentencepiece", "gguf"):
             return self.seeds
         if self.name == "safetensors":
             return [self._packed(json.dumps(header).encode(), data) for header, data in self.seeds]
@@ -132,6 +155,8 @@ class Format:
             return mutations.of_bytes(rng, self.honest()[k])
         if self.name == "sentencepiece":
             return mutations.of_protobuf(rng, self.seeds[k])
+        if self.name == "gguf":
+            return mutations.of_gguf(rng, self.seeds[k])
         if self.name == "safetensors":
             header, data = self.seeds[k]
             return self._packed(mutations.of_json(rng, header), data)
@@ -141,6 +166,8 @@ class Format:
         """Loads the file and does with it what its users do. Raises FormatError where the file is refused."""
         if self.name == "safetensors":
             use_safetensors(path)
+        elif self.name == "gguf":
+            use_gguf(path)
         else:
             use_tokenizer(path)
 
@@ -155,6 +182,27 @@ def use_safetensors(path: Path) -> None:
             assert file.float32(name).dtype == np.float32
         except FormatError as error:
             assert error.kind == "dtype"
+
+
+def use_gguf(path: Path) -> None:
+    weights = open_weights(path)
+    for key in weights.metadata:
+        try:
+            value = weights.metadata[key]
+        except FormatError as error:
+            assert error.kind == "utf8"
+            continue
+        for getter in ("integer", "number", "boolean", "text", "strings", "integers", "numbers", "string_bytes"):
+            try:
+                np.testing.assert_equal(len(np.shape(getattr(weights.metadata, getter)(key))), len(np.shape(value)))
+            except FormatError as error:
+                assert error.kind in ("metadata", "utf8") and error.path == str(path)
+    for name in weights.names():
+        try:
+            assert weights.float32(name).shape == weights.shape(name)
+        except FormatError as error:
+            assert error.kind == "unsupported_type"
+        weights.release(name)
 
 
 def use_tokenizer(path: Path) -> None:
@@ -230,7 +278,7 @@ def run(name: str, folder: Path, seed: int, cases: int, seconds: float, only: in
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("format", choices=["bpe", "unigram", "characters", "sentencepiece", "safetensors"])
+    parser.add_argument("format", choices=["bpe", "unigram", "characters", "sentencepiece", "safetensors", "gguf"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=0)

@@ -1,4 +1,4 @@
-"""Seeded mutations of bytes, JSON and protobuf: broken as files break, and as an attacker breaks them.
+"""Seeded mutations of bytes, JSON, protobuf and GGUF: broken as files break, and as an attacker breaks them.
 
 Every function takes a random.Random and returns new bytes; the same generator state gives the same bytes. Knows the
 encodings, not what the files mean.
@@ -220,3 +220,66 @@ def of_protobuf(rng, data: bytes, deeper: bool = True) -> bytes:
             parts[k] = (number, 2, b"x")
     out = encode(parts)
     return of_bytes(rng, out) if deeper and rng.random() < 0.1 else out
+
+
+# ---- GGUF -----------------------------------------------------------------------------------------------------------
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+
+
+def gguf_numbers(data: bytes) -> list[tuple[int, int]]:
+    """(place, width) of every number in the header of an honest GGUF file: counts, lengths, types, dimensions, ..."""
+    out, at = [(4, 4), (8, 8), (16, 8)], 24
+
+    def number(width):
+        nonlocal at
+        out.append((at, width))
+        at += width
+        return int.from_bytes(data[at - width : at], "little")
+
+    def string():
+        nonlocal at
+        length = number(8)
+        at += length
+
+    def value(kind):
+        if kind == 8:
+            string()
+        elif kind == 9:
+            inner = number(4)
+            for _ in range(number(8)):
+                value(inner)
+        else:
+            number(_SIZES[kind])
+
+    n_tensors, n_entries = (int.from_bytes(data[k : k + 8], "little") for k in (8, 16))
+    for _ in range(n_entries):
+        string()
+        value(number(4))
+    for _ in range(n_tensors):
+        string()
+        for _ in range(number(4)):
+            number(8)
+        number(4)
+        number(8)
+    return out
+
+
+def of_gguf(rng, data: bytes) -> bytes:
+    """One to three numbers of the header at the edges of their types, near their value, or each other's."""
+    out = bytearray(data)
+    places = gguf_numbers(data)
+    for _ in range(rng.randint(1, 3)):
+        at, width = rng.choice(places)
+        old = int.from_bytes(out[at : at + width], "little")
+        way = rng.randrange(4)
+        if way == 0:
+            new = rng.choice(EDGES)
+        elif way == 1:
+            new = old + rng.choice([-1, 1, 2, 31, 32, 64, 1 << 16])
+        elif way == 2:
+            other, size = rng.choice(places)
+            new = int.from_bytes(out[other : other + size], "little")
+        else:
+            new = rng.randrange(48)
+        out[at : at + width] = (new % (1 << 8 * width)).to_bytes(width, "little")
+    return of_bytes(rng, bytes(out)) if rng.random() < 0.1 else bytes(out)

@@ -1,4 +1,4 @@
-"""Mutated tokenizer and safetensors files load, or are refused by one FormatError that names them (mutate_files.py)."""
+"""Mutated tokenizer, safetensors and GGUF files load, or are refused by a FormatError that names them."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).with_name("mutate_files.py")
-FORMATS = ["bpe", "unigram", "characters", "sentencepiece", "safetensors"]
+FORMATS = ["bpe", "unigram", "characters", "sentencepiece", "safetensors", "gguf"]
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory bound is set as on Linux")
 
