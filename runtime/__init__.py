@@ -5,7 +5,8 @@
 >>> print(model.infill("def add(a, b):\\n    return ", "\\n"))
 """
 
-from runtime.engine.lane import Engine, Request
+from runtime.engine.lane import Engine, EngineBusy
+from runtime.engine.request import Request
 from runtime.files.errors import FormatError
 from runtime.generate import Piece
 from runtime.model import Infill, Model, load_model
@@ -13,6 +14,7 @@ from runtime.text import Tokenizer, load_tokenizer
 
 __all__ = [
     "Engine",
+    "EngineBusy",
     "FormatError",
     "Infill",
     "Model",

@@ -16,22 +16,22 @@ from pathlib import Path
 import numpy as np
 
 import native_kernels as nk
-from runtime.engine.cache import CacheStore, Slot
-from runtime.engine.generation import Generation, Prompt, Sampling
+from runtime.engine.cache import CacheStore
+from runtime.engine.generation import Generation, Sampling
 from runtime.engine.network import Network
 from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import own_section, read_config
 from runtime.files.safetensors import read_weights
 from runtime.folders import models_folder
-from runtime.generate import Healer, Piece, TokenIndex
+from runtime.generate import Piece
 from runtime.models.spec import DecoderSpec
+from runtime.prompts import Draft, Prompt, PromptWriter
 from runtime.text import FimFormat, load_tokenizer
 
 EMBEDDED = Path(__file__).parent / "embedded"
 WEIGHTS = ("auto", "f32", "q8_0")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
-_ANCHOR = 64  # a prompt that is too long is cut in steps of this many ids, so that typing does not move its start
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Model:
         self.name, self.config, self.spec, self.tokenizer, self.network = name, config, spec, tokenizer, network
         self.fim = FimFormat.find(tokenizer.special) if tokenizer else None
         self.fim_order = "spm" if own_section(config).get("fim_order") == "spm" else "psm"
+        self._writer = PromptWriter(tokenizer, self.fim, self.fim_order, network.check_ids, name)
         self.stop_ids = self._stop_ids()
-        self._index: TokenIndex | None = None
         self._store = CacheStore(network, 2 * network.cache_bytes)
         self._lock = threading.Lock()
 
@@ -87,50 +87,21 @@ class Model:
 
     # ---- prompts -----------------------------------------------------------------------------------------------
 
+    def draft(self, source) -> Draft:
+        """A text, ids, or a pair (prefix, suffix) of texts to fill in between, encoded but not yet cut."""
+        return self._writer.write(source)
+
+    def room(self, max_tokens: int) -> int:
+        """Ids that a prompt may have beside `max_tokens` new ones."""
+        capacity = self.network.capacity
+        return capacity - min(max_tokens - 1, capacity // 4)  # the last new id is never fed back: it needs no position
+
     def prompt(self, source, max_tokens: int) -> Prompt:
         """Prompt of a text, of ids, or of a pair (prefix, suffix) of texts to fill in between.
 
         What does not fit beside `max_tokens` new ids is cut at the start (of a suffix: at its end) and said in `cut`.
         """
-        capacity = self.network.capacity
-        room = capacity - min(max_tokens - 1, capacity // 4)  # the last new id is never fed back: it needs no position
-        if isinstance(source, tuple) and not (source and all(isinstance(i, (int, np.integer)) for i in source)):
-            if len(source) != 2 or not all(isinstance(part, str) for part in source):
-                raise ValueError("a pair to fill in must be two texts (prefix, suffix)")
-            return self._infill_prompt(*source, room)
-        if isinstance(source, str):
-            source = self._need_tokenizer().encode(source, add_special=True)
-            if not source:
-                raise ValueError("the prompt is empty")
-        array = np.asarray(source)
-        kept = array[_overflow(len(array), room) :]
-        return Prompt(self.network.check_ids(kept), cut="prompt" if len(kept) < len(array) else None)
-
-    def _need_tokenizer(self):
-        if self.tokenizer is None:
-            raise ValueError(f"the model {self.name!r} has no tokenizer: give token ids")
-        return self.tokenizer
-
-    def _infill_prompt(self, prefix: str, suffix: str, room: int) -> Prompt:
-        """Suffix first for models trained for it (typing then only appends), prefix first for the others."""
-        tokenizer = self._need_tokenizer()
-        before = tokenizer.encode(prefix)
-        after = tokenizer.encode(suffix) if suffix.strip() and self.fim else []
-        room -= 4  # markers and the first id
-        kept_after = after[: max(room // 4, room - len(before))]
-        kept = before[_overflow(len(before), room - len(kept_after)) :]
-        cut = "prompt" if (len(kept), len(kept_after)) != (len(before), len(after)) else None
-        lead = [self.fim.end] if self.fim and self.fim.end is not None else []
-        # The first id of `split` is never dropped, so a leading id lets a caret after the very first token be healed.
-        if self._index is None:
-            self._index = TokenIndex(tokenizer)
-        healed, rest = self._index.split(lead + kept)
-        healer = Healer(self._index, rest) if rest else None
-        if kept_after:
-            healed = self.fim.prompt(healed[len(lead) :], kept_after, order=self.fim_order)
-        if not healed:
-            raise ValueError("nothing to continue: prefix and suffix are empty")
-        return Prompt(self.network.check_ids(healed), healer, cut)
+        return self.draft(source).fit(self.room(max_tokens))
 
     # ---- text --------------------------------------------------------------------------------------------------
 
@@ -166,26 +137,16 @@ class Model:
 
     def _pieces(self, prompt: Prompt, options: Sampling, timing: dict) -> Iterator[Piece]:
         with self._lock:
-            slot, reused = self._store.acquire(prompt.ids) or (Slot(self.network.new_cache()), 0)
+            taken = self._store.acquire(prompt.ids, len(prompt.ids) + options.max_tokens)
         try:
-            run = Generation(self.network, self.tokenizer, prompt, options, self.stop_ids, slot, reused)
+            run = Generation(self._store, self.tokenizer, prompt, options, self.stop_ids, *taken)
             while run.finish_reason is None:
-                piece = run.advance()
-                if piece is not None:
-                    yield piece
+                yield from run.advance()
             run.timing.total_ms = run.timing.prefill_ms + run.timing.decode_ms
             timing.update(run.timing.as_dict())
         finally:
             with self._lock:
-                self._store.release(slot)
-
-
-def _overflow(length: int, room: int) -> int:
-    """How many leading ids to drop so that at most `room` stay, in steps of _ANCHOR (fewer where room is small)."""
-    if length <= room:
-        return 0
-    step = min(_ANCHOR, max(1, room // 4))
-    return min(length - 1, -(-(length - room) // step) * step)
+                self._store.release(taken[0])
 
 
 def find_model(path_or_name: str | os.PathLike | None) -> Path:

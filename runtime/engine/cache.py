@@ -1,8 +1,9 @@
 """KV caches of several sequences, kept between requests and edited in place. Knows ids and bytes, no text.
 
-A slot is one contiguous cache with the ids whose keys and values it holds. A new prompt takes the free slot that shares
-the longest prefix with it and overwrites the rest, so that typing costs only the tokens that are new. Slots are bounded
-by a byte budget; the least recently used one is given up.
+A slot is one contiguous cache with the ids whose keys and values it holds. A new prompt goes on in the free slot that
+shares the longest prefix with it, so that typing costs only the new tokens; where that slot is busy, or holds much more
+that may be wanted again, the shared prefix is copied into a slot of its own. Slots grow in steps with their sequence
+and are bounded together by a budget of bytes; the least recently used ones are given up first.
 """
 
 from __future__ import annotations
@@ -11,15 +12,44 @@ import numpy as np
 
 from runtime.engine.network import Cache, Network
 
+_FIRST_CAPACITY = 256  # positions of the smallest cache; each growth doubles it
+_WORTH_COPYING = 16  # shorter shared prefixes are computed anew
+
 
 class Slot:
     """One sequence's cache. `ids` (int32) are the positions that are valid; `busy` while a request works in it."""
 
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
-        self.ids = np.zeros(0, dtype=np.int32)
         self.busy = False
+        self.promised = 0  # bytes that the request in it may come to need
         self.last_used = 0
+        self._ids = np.empty(_FIRST_CAPACITY, dtype=np.int32)
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def ids(self) -> np.ndarray:
+        return self._ids[: self._length]
+
+    def append(self, ids: np.ndarray) -> None:
+        """The positions that follow hold these ids now."""
+        end = self._length + len(ids)
+        if end > len(self._ids):
+            self._ids = np.concatenate([self.ids, np.empty(end + len(self._ids), dtype=np.int32)])
+        self._ids[self._length : end] = ids
+        self._length = end
+
+    def truncate(self, length: int) -> None:
+        """Only the first `length` positions count from now on."""
+        self._length = min(self._length, length)
+
+    @property
+    def held(self) -> int:
+        """Bytes that this slot has or, while it is busy, may come to have."""
+        return max(self.cache.nbytes, self.promised) if self.busy else self.cache.nbytes
 
 
 def common_prefix(a: np.ndarray, b: np.ndarray) -> int:
@@ -30,37 +60,97 @@ def common_prefix(a: np.ndarray, b: np.ndarray) -> int:
 
 
 class CacheStore:
-    """At least two slots (one for completion, one for chat), more while `kv_bytes` allows."""
+    """The slots of one network within `kv_bytes`; what must be served is served even beyond that."""
 
     def __init__(self, network: Network, kv_bytes: int) -> None:
-        self._network = network
-        self.limit = max(2, kv_bytes // max(1, network.cache_bytes))
-        self._slots: list[Slot] = []
+        self.network, self.kv_bytes = network, kv_bytes
+        self.slots: list[Slot] = []
         self._clock = 0
 
-    def acquire(self, ids: np.ndarray) -> tuple[Slot, int] | None:
-        """(slot, reused) for a prompt, or None while every slot is busy; `reused` ids of it are already cached.
+    @property
+    def nbytes(self) -> int:
+        """Bytes held or promised."""
+        return sum(slot.held for slot in self.slots)
 
-        At least the prompt's last id is always computed anew, because its scores are needed.
+    def shared(self, ids: np.ndarray) -> int:
+        """Ids of this prompt that some slot holds already: what `acquire` would reuse at most."""
+        return max((self._shared(slot, ids) for slot in self.slots), default=0)
+
+    def acquire(self, ids: np.ndarray, positions: int, must: bool = True, leave: int = 0) -> tuple[Slot, int] | None:
+        """(slot, reused) for a prompt that will grow to `positions` at most; `reused` ids of it are already cached.
+
+        None if the budget has no room for it, less `leave` bytes; with `must` it is served all the same. At least the
+        prompt's last id is always computed anew, because its scores are needed.
         """
-        free = [slot for slot in self._slots if not slot.busy]
-        shared = {id(slot): min(common_prefix(slot.ids, ids), len(ids) - 1) for slot in free}
-        best = max(free, key=lambda slot: (shared[id(slot)], -slot.last_used), default=None)
-        # A slot that shares little is worth more to the sequence it holds, while there is room for another one.
-        if best is None or (shared[id(best)] * 2 < len(best.ids) and len(self._slots) < self.limit):
-            if len(self._slots) >= self.limit:
+        positions = min(max(positions, len(ids)), self.network.capacity)
+        need = self._bytes(positions)
+        best, reused = self._longest(ids)
+        goes_on = best is not None and not best.busy and reused * 2 >= len(best)
+        if not self._make_room(need - best.held if goes_on else need, best, leave):
+            if best is not None and not best.busy and self._make_room(need - best.held, best, leave):
+                goes_on = True  # rather lose the end of what holds the prefix than compute the prefix again
+            elif must:
+                self.clear(keep=best)
+            else:
                 return None
-            best = Slot(self._network.new_cache())
-            self._slots.append(best)
-            shared[id(best)] = 0
-        elif shared[id(best)] == 0:
-            best = min(free, key=lambda slot: slot.last_used)
-        reused = shared[id(best)]
-        best.ids = best.ids[:reused]
-        best.busy = True
+        if goes_on:
+            slot = best
+        else:
+            slot = Slot(self._cache(len(ids), best.cache if best else None, reused))
+            slot.append(ids[:reused])
+            self.slots.append(slot)
+        slot.truncate(reused)
+        slot.busy, slot.promised = True, need
         self._clock += 1
-        best.last_used = self._clock
-        return best, reused
+        slot.last_used = self._clock
+        return slot, reused
+
+    def reserve(self, slot: Slot, positions: int) -> None:
+        """Grow the slot's cache, if it must be, until it holds `positions`."""
+        if positions > slot.cache.capacity:
+            slot.cache = self._cache(positions, slot.cache, len(slot))
 
     def release(self, slot: Slot) -> None:
+        """Its request is done; what it holds may be reused, or given up."""
         slot.busy = False
+        self._make_room(0, None, 0)
+
+    def clear(self, keep: Slot | None = None) -> None:
+        """Give up every slot that is free, but for `keep`."""
+        self.slots = [slot for slot in self.slots if slot.busy or slot is keep]
+
+    def _shared(self, slot: Slot, ids: np.ndarray) -> int:
+        return min(common_prefix(slot.ids, ids), len(ids) - 1)
+
+    def _longest(self, ids: np.ndarray) -> tuple[Slot | None, int]:
+        """The slot that shares most with the prompt, and how much; (None, 0) where it is too little to matter."""
+        if not self.slots:
+            return None, 0
+        best = max(self.slots, key=lambda slot: (self._shared(slot, ids), not slot.busy, slot.last_used))
+        reused = self._shared(best, ids)
+        few = reused < _WORTH_COPYING and (best.busy or reused * 2 < len(best))
+        return (None, 0) if few or reused == 0 else (best, reused)
+
+    def _bytes(self, positions: int) -> int:
+        return self.network.kv_bytes(self._capacity(positions))
+
+    def _capacity(self, positions: int) -> int:
+        """The smallest step of growth that holds so many positions."""
+        capacity = _FIRST_CAPACITY
+        while capacity < positions:
+            capacity *= 2
+        return min(capacity, self.network.capacity)
+
+    def _cache(self, positions: int, source: Cache | None, shared: int) -> Cache:
+        capacity = self._capacity(positions)
+        return source.copy(shared, capacity) if shared else self.network.new_cache(capacity)
+
+    def _make_room(self, need: int, keep: Slot | None, leave: int) -> bool:
+        """Give up free slots, the least recently used first, until `need` more bytes fit; false if they cannot."""
+        free = sorted((slot for slot in self.slots if not slot.busy and slot is not keep), key=lambda s: s.last_used)
+        limit = self.kv_bytes - leave
+        if need > 0 and self.nbytes - sum(slot.held for slot in free) + need > limit:
+            return False
+        while free and self.nbytes + need > limit:
+            self.slots.remove(free.pop(0))
+        return True

@@ -1,7 +1,9 @@
-"""Generation: one request's way from prompt ids to pieces of text, one quantum of work at a time.
+"""Generation: one request's way from prompt ids to pieces of text, one chunk of work at a time.
 
-A quantum is one chunk of the prompt or one new token, so that whoever drives it (a plain loop in `Model.generate`, the
-lane in `Engine`) can stop, switch or cancel in between. Knows ids, a cache slot and a sampler; no threads, no queues.
+It says which ids it wants to run next (`chunk`: a part of its prompt, or the last token with drafts of what may follow)
+and chooses tokens from the scores that come back (`take`), so that whoever drives it (a plain loop in `Model.generate`,
+the lane in `Engine`) can batch, stop, switch or cancel in between. Knows ids, a cache slot and a sampler; no threads,
+no queues.
 """
 
 from __future__ import annotations
@@ -9,14 +11,16 @@ from __future__ import annotations
 import codecs
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 import native_kernels as nk
-from runtime.engine.cache import Slot
-from runtime.engine.network import Network
-from runtime.generate import Healer, Piece, StopRules, make_sampler
+from runtime.engine.cache import CacheStore, Slot
+from runtime.engine.network import Chunk
+from runtime.generate import Piece, StopRules, make_sampler
+from runtime.prompts import Prompt
 
 
 @dataclass(frozen=True)
@@ -44,18 +48,16 @@ class Sampling:
         return make_sampler(self.temperature, self.top_k, self.top_p, self.min_p, self.seed)
 
 
-@dataclass
-class Prompt:
-    """Token ids of a prompt, bytes of a token under the caret that are to be generated again, and what was cut."""
+class Drafter(Protocol):
+    """Guesses the tokens that follow, for speculation."""
 
-    ids: np.ndarray  # int32 (T,)
-    healer: Healer | None = None
-    cut: str | None = None
+    def propose(self, ids: np.ndarray, most: int) -> np.ndarray:
+        """At most `most` ids (int32, maybe none) that may follow `ids`, the prompt with all that was generated."""
 
 
 @dataclass
 class Timing:
-    """Milliseconds and token counts of one request."""
+    """Milliseconds and token counts of one request; `runtime.Engine` says what each means."""
 
     queue_ms: float = 0.0
     prefill_ms: float = 0.0
@@ -70,62 +72,134 @@ class Timing:
         shown = dict(vars(self))
         return {key: round(value, 3) if isinstance(value, float) else value for key, value in shown.items()}
 
+    def lose(self, what: str) -> None:
+        """Add `what` to the things that were cut."""
+        self.cut = what if self.cut is None else f"{self.cut},{what}"
 
-@dataclass
+
 class Generation:
-    """State of one running request in a cache slot whose first `reused` ids are the prompt's."""
+    """State of one running request in a cache slot whose first `reused` ids are the prompt's.
 
-    network: Network
-    tokenizer: object | None
-    prompt: Prompt
-    sampling: Sampling
-    stop_ids: frozenset[int]
-    slot: Slot
-    reused: int
-    cancel: nk.CancelFlag = field(default_factory=nk.CancelFlag)
-    deadline: float | None = None  # time.perf_counter() after which no further token is started
-    finish_reason: str | None = None
+    deadline: time.perf_counter() after which no further token is started. drafter: speculation, see `Drafter`.
+    finish_reason: None, then "stop" | "length" | "cancelled".
+    """
 
-    def __post_init__(self) -> None:
-        room = self.network.capacity - len(self.prompt.ids)
-        self._pending = self.prompt.ids[self.reused :]
-        self._sample = self.sampling.sampler()
-        self._stops = StopRules(self.sampling.stop, self.stop_ids, max(1, min(self.sampling.max_tokens, room + 1)))
+    def __init__(
+        self,
+        store: CacheStore,
+        tokenizer,
+        prompt: Prompt,
+        sampling: Sampling,
+        stop_ids: frozenset[int],
+        slot: Slot,
+        reused: int,
+        cancel: nk.CancelFlag | None = None,
+        deadline: float | None = None,
+        drafter: Drafter | None = None,
+    ) -> None:
+        self.store, self.tokenizer, self.prompt, self.sampling = store, tokenizer, prompt, sampling
+        self.stop_ids, self.slot, self.deadline, self.drafter = stop_ids, slot, deadline, drafter
+        self.cancel = cancel or nk.CancelFlag()
+        self.finish_reason: str | None = None
+        self.timing = Timing(reused_tokens=reused, new_tokens=len(prompt.ids) - reused, cut=prompt.cut)
+        self._pending = prompt.ids[reused:]  # ids that are to be run next; while decoding: the token, then drafts
+        self._running = 0  # of them, in the chunk that was given out
+        self._sample = sampling.sampler()
+        room = store.network.capacity - len(prompt.ids)
+        self._most = max(1, min(sampling.max_tokens, room + 1))
+        self._stops = StopRules(sampling.stop, stop_ids, self._most)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self.timing = Timing(reused_tokens=self.reused, new_tokens=len(self._pending), cut=self.prompt.cut)
 
-    def advance(self) -> Piece | None:
-        """Do one quantum. A piece if a token was chosen; `finish_reason` is set when there is nothing left to do."""
-        began = time.perf_counter()
-        decoding = self.timing.generated_tokens > 0
-        piece = self._advance()
-        spent = (time.perf_counter() - began) * 1000
-        if decoding:
-            self.timing.decode_ms += spent
-        else:
-            self.timing.prefill_ms += spent
-        return piece
+    @property
+    def decoding(self) -> bool:
+        """The prompt is done and tokens are being generated."""
+        return self.timing.generated_tokens > 0
 
-    def _advance(self) -> Piece | None:
+    @property
+    def wanted(self) -> int:
+        """Rows that the next chunk would have at most."""
+        return len(self._pending)
+
+    @property
+    def heads(self) -> int:
+        """Rows of the next chunk whose scores would be wanted if it holds all that is pending."""
+        return len(self._pending) if self.decoding else 1
+
+    def may_go_on(self, expected: float = 0.0) -> bool:
+        """False, with a `finish_reason`, if it was cancelled or the deadline ends it.
+
+        expected: seconds that the next token takes; one that would be late is not started.
+        """
         if self.cancel.is_set:
             self.finish_reason = "cancelled"
-            return None
-        if self._late() and self.timing.generated_tokens:  # others were served meanwhile
-            self.finish_reason, self.timing.cut = "length", "deadline"
-            return None
-        start = len(self.slot.ids)
-        chunk = self._pending[: self.network.max_rows]
-        final = len(chunk) == len(self._pending)
-        result = self.network.step(chunk, start, self.slot.cache, last=int(final), cancel=self.cancel)
+        elif self.decoding and self._late(expected):
+            self.finish_reason = "length"
+            self.timing.lose("deadline")
+        return self.finish_reason is None
+
+    def chunk(self, rows: int) -> Chunk:
+        """The next ids to run, at most `rows`, with a cache that has room for them. MemoryError if there is none."""
+        ids = self._pending[:rows]
+        self._running = len(ids)
+        start = len(self.slot)
+        self.store.reserve(self.slot, start + len(ids))
+        complete = len(ids) == len(self._pending)
+        last = len(ids) if self.decoding else int(complete)
+        return Chunk(ids, start, self.slot.cache, last)
+
+    def take(self, logits: np.ndarray) -> list[Piece]:
+        """The chunk was run: choose tokens from the scores of its last rows, float32 (last, V)."""
+        start, ids = len(self.slot), self._pending[: self._running]
+        self.slot.append(ids)
+        if not self.decoding:
+            self._pending = self._pending[len(ids) :]
+            if len(self._pending):
+                return []
+            ids = ids[-1:]
+        pieces = [self._choose(logits[0])]
+        # What follows was run on drafts: its scores count as long as each draft is the token that was chosen.
+        for row, draft in enumerate(ids[1:], 1):
+            if self.finish_reason is not None or pieces[-1].id != draft:
+                self.slot.truncate(start + row)
+                break
+            pieces.append(self._choose(logits[row]))
+        self._pending = np.array([pieces[-1].id], dtype=np.int32)
+        if self.finish_reason is None and self.drafter is not None:
+            self._pending = np.concatenate([self._pending, self._drafts()])
+        return pieces
+
+    def advance(self) -> list[Piece]:
+        """Run one chunk alone; `finish_reason` is set when there is nothing left to do."""
+        if not self.may_go_on():
+            return []
+        began, decoding = time.perf_counter(), self.decoding
+        network = self.store.network
+        result = network.run([self.chunk(network.max_rows)], self.cancel)
         if result is None:
             self.finish_reason = "cancelled"
-            return None
-        self.slot.ids = np.concatenate([self.slot.ids, chunk])
-        self._pending = self._pending[len(chunk) :]
-        return self._choose(result[0][0]) if final else None
+            return []
+        pieces = self.take(result[0][0])
+        self.spend((time.perf_counter() - began) * 1000, decoding)
+        return pieces
 
-    def _late(self) -> bool:
-        return self.deadline is not None and time.perf_counter() > self.deadline
+    def spend(self, ms: float, decoding: bool) -> None:
+        """A step that took so long worked on its tokens, or on its prompt."""
+        if decoding:
+            self.timing.decode_ms += ms
+        else:
+            self.timing.prefill_ms += ms
+
+    def _late(self, expected: float = 0.0) -> bool:
+        return self.deadline is not None and time.perf_counter() + expected > self.deadline
+
+    def _drafts(self) -> np.ndarray:
+        network = self.store.network
+        left = min(self._most - self.timing.generated_tokens, network.capacity - len(self.slot)) - 1
+        most = min(left, network.max_rows - 1, network.max_last - 1)
+        if most < 1:
+            return np.zeros(0, dtype=np.int32)
+        ids = np.concatenate([self.slot.ids, self._pending])
+        return np.asarray(self.drafter.propose(ids, most), dtype=np.int32)[:most]
 
     def _choose(self, logits: np.ndarray) -> Piece:
         """Sample the next token and turn it into visible text."""
@@ -137,11 +211,11 @@ class Generation:
         if finished:
             self.finish_reason = self._stops.reason
             if self.finish_reason == "length" and self.sampling.max_tokens > self.timing.generated_tokens:
-                self.timing.cut = "context"
+                self.timing.lose("context")
         elif self._late():
             shown += self._stops.flush()  # what could have begun a stop string is text after all
-            self.finish_reason, self.timing.cut = "length", "deadline"
-        self._pending = np.array([token], dtype=np.int32)
+            self.finish_reason = "length"
+            self.timing.lose("deadline")
         return Piece(token, shown, logprob)
 
     def _visible(self, token: int) -> str:

@@ -1,121 +1,121 @@
-"""Engine: one lane of inference shared by everything that asks, with priorities and cancel.
+"""Engine: one lane of inference shared by everything that asks, with priorities, batches, deadlines and cancel.
 
-One worker thread owns the network. It always advances the request of the highest priority by one quantum (completion
-before chat before background, then first come first served), so a keystroke waits for at most one chunk of a chat's
-prompt. Cancelled requests stop inside a step; those still queued never start. Knows no editor and no prompts.
+One worker thread owns the network. Each round it lets waiting requests in, chooses what runs next (`schedule`), runs it
+as one step of several sequences, and hands out the tokens. A cancel stops the step that runs when the others lose
+little by it; a request of a higher class stops a long one, whose chunk is then repeated. Knows no editor and no files.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
 
 import native_kernels as nk
+from runtime.engine.admission import Admission
 from runtime.engine.cache import CacheStore
-from runtime.engine.generation import Generation, Prompt, Sampling, Timing
-from runtime.generate import Piece
+from runtime.engine.generation import Generation, Sampling
+from runtime.engine.network import Chunk
+from runtime.engine.pace import Pace
+from runtime.engine.request import PRIORITIES, Request
+from runtime.engine.schedule import Limits, Step, choose
 
-PRIORITIES = ("completion", "chat", "background")
-_MAX_WAITING = 256
+MOST_WAITING = 256
+_SMOOTH = 0.05  # seconds that a chunk of a prompt may keep others waiting
+_LONG = 0.005  # a step that would go on for longer than this (seconds) is stopped for a request of a higher class
+_CHEAP = 0.05  # a step of so many seconds may be repeated because one of its requests was cancelled
+_TYPING = 5.0  # seconds after such a stop in which more are to be expected
+_RIDE = 0.01  # steps this long wait for memory, not for arithmetic: another row costs them little
+_SPARE_SHARE = 0.1  # of the time, at most, goes to requests of lower classes that starve
+_LEAST_ROWS = 16  # of a prompt in a step: fewer waste the reading of the weights
 _log = logging.getLogger(__name__)
 
 
-class Request:
-    """A submitted request. Iterate for its pieces; every iteration but the first continues where the last one stopped.
+class EngineBusy(RuntimeError):
+    """Too many requests wait already: try again when some have finished, or cancel some."""
 
-    finish_reason: None while it runs, then "stop" | "length" | "cancelled" | "error" (then `error` holds the exception,
-    which iteration raises). timing: dict, see `Timing`.
-    """
 
-    def __init__(self, prompt: Prompt, sampling: Sampling, priority: str, deadline_ms: float | None) -> None:
-        self.prompt, self.sampling, self.priority = prompt, sampling, priority
-        self.submitted = time.perf_counter()
-        self.deadline = None if deadline_ms is None else self.submitted + deadline_ms / 1000
-        self.cancel_flag = nk.CancelFlag()
-        self.finish_reason: str | None = None
-        self.error: BaseException | None = None
-        self._timing = Timing(cut=prompt.cut)
-        self._pieces: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
-        self._listeners: list[Callable[[Piece | None], None]] = []
-        self._history: list[Piece | None] = []
-        self._guard = threading.RLock()
+class Active:
+    """A request that left the queue, with its generation: a task of the schedule."""
+
+    def __init__(self, request: Request, generation: Generation) -> None:
+        self.request, self.generation = request, generation
+        self.rank = PRIORITIES.index(request.priority)
+        self.submitted = request.submitted
+        self.served = time.perf_counter()
+        self.adapter = request.adapter
+        request.started(generation.timing)
 
     @property
-    def timing(self) -> dict:
-        return self._timing.as_dict()
+    def decoding(self) -> bool:
+        return self.generation.decoding
 
-    def cancel(self) -> None:
-        """Stop as soon as possible; safe from any thread and at any time."""
-        self.cancel_flag.set()
+    @property
+    def wanted(self) -> int:
+        return self.generation.wanted
 
-    def add_listener(self, listener: Callable[[Piece | None], None]) -> None:
-        """Call `listener` on the engine's thread with every piece, and with None at the end; past ones come at once."""
-        with self._guard:  # held while the past is told, so that no new piece overtakes it
-            for piece in self._history:
-                listener(piece)
-            self._listeners.append(listener)
-
-    def __iter__(self) -> Iterator[Piece]:
-        while (piece := self._pieces.get()) is not None:
-            yield piece
-        self._pieces.put(None)  # a second iteration ends at once instead of waiting
-        if self.error is not None:
-            raise self.error
-
-    def _deliver(self, piece: Piece | None) -> None:
-        with self._guard:
-            self._history.append(piece)
-            listeners = list(self._listeners)
-        self._pieces.put(piece)
-        for listener in listeners:
-            try:
-                listener(piece)
-            except Exception:
-                _log.exception("a listener of a request failed")
-
-    def _finish(self, reason: str, error: BaseException | None = None) -> None:
-        self._timing.total_ms = (time.perf_counter() - self.submitted) * 1000
-        self.error, self.finish_reason = error, reason
-        self._deliver(None)
+    @property
+    def heads(self) -> int:
+        return self.generation.heads
 
 
 class Engine:
     """Serves one model until close() (or the end of a `with` block) ends its thread.
 
-    kv_bytes bounds the caches of past sequences that are kept for reuse.
+    kv_bytes bounds the caches of sequences, at work or kept for reuse; one completion and one other request are served
+    even if that is more. idle_minutes: after so long without work the caches are given up.
+
+    The `timing` of a request, in ms and tokens: queue_ms waited (before the start, and while others were served),
+    prefill_ms and decode_ms in steps that worked on its prompt and on its tokens (shared steps count in full),
+    total_ms the three together; reused_tokens of the prompt that a cache held, new_tokens that were computed,
+    generated_tokens; cut: None, or what was lost, joined by commas: "prompt" (longer than the context),
+    "prompt_deadline" (cut shorter to be in time), "context" (no room for more tokens), "deadline" (tokens not started).
     """
 
-    def __init__(self, model, kv_bytes: int = 256 << 20) -> None:
+    def __init__(self, model, kv_bytes: int = 256 << 20, idle_minutes: float | None = None) -> None:
+        if idle_minutes is not None and not idle_minutes > 0:
+            raise ValueError(f"idle_minutes must be positive, got {idle_minutes!r}")
         self.model = model
         self._store = CacheStore(model.network, kv_bytes)
+        self._pace = Pace()
+        self._admission = Admission(model, self._store, self._pace)
+        self._idle_seconds = None if idle_minutes is None else idle_minutes * 60
         self._waiting: list[Request] = []
-        self._active: list[tuple[Request, Generation]] = []
-        self._wake = threading.Condition()
+        self._active: list[Active] = []
+        self._wake = threading.Condition()  # guards what follows, and _waiting
         self._closed = False
+        self._news = False  # something came, went or was cancelled: look at the queue
+        self._running: Step | None = None
+        self._stop = nk.CancelFlag()  # of the step that runs
+        self._began = 0.0
+        self._disturbed = float("-inf")  # when a step was last stopped for a higher class
+        self._no_spare_before = 0.0
         self._thread = threading.Thread(target=self._run, name="hearth-engine", daemon=True)
         self._thread.start()
 
     def submit(self, prompt, priority: str = "completion", deadline_ms: float | None = None, **sampling) -> Request:
         """Queue a request. prompt: text, ids, or a pair (prefix, suffix) to fill in between.
 
-        sampling: fields of `Sampling`. ValueError for wrong arguments; RuntimeError if the engine is closed or
-        256 requests wait already.
+        deadline_ms: from now; bounds how much of the prompt is read and how many tokens are generated (one at least).
+        sampling: fields of `Sampling`. ValueError for wrong arguments; EngineBusy (a RuntimeError) if 256 requests wait
+        already; RuntimeError if the engine is closed.
         """
         if priority not in PRIORITIES:
             raise ValueError(f"priority must be one of {', '.join(PRIORITIES)}, got {priority!r}")
         if deadline_ms is not None and not deadline_ms > 0:
             raise ValueError(f"deadline_ms must be positive, got {deadline_ms!r}")
         options = Sampling(**sampling)
-        request = Request(self.model.prompt(prompt, options.max_tokens), options, priority, deadline_ms)
+        draft = self.model.draft(prompt)
+        fitted = draft.fit(self.model.room(options.max_tokens))
+        request = Request(draft, fitted, options, priority, deadline_ms, self._cancelled)
         with self._wake:
             if self._closed:
                 raise RuntimeError("the engine is closed")
-            if len(self._waiting) >= _MAX_WAITING:
-                raise RuntimeError(f"{_MAX_WAITING} requests are waiting already")
+            if len(self._waiting) >= MOST_WAITING:
+                raise EngineBusy(f"{MOST_WAITING} requests are waiting already: try again when some have finished")
             self._waiting.append(request)
+            self._news = True
+            self._pre_empt(PRIORITIES.index(priority))
             self._wake.notify()
         return request
 
@@ -129,90 +129,170 @@ class Engine:
         """Cancel everything and end the worker thread."""
         with self._wake:
             self._closed = True
-            for request in self._waiting + [request for request, _ in self._active]:
-                request.cancel()
+            requests = self._waiting + [active.request for active in self._active]
             self._wake.notify()
+        for request in requests:
+            request.cancel()
         if threading.current_thread() is not self._thread:  # a listener may close, too
             self._thread.join(timeout=10)
+
+    # ---- from other threads ------------------------------------------------------------------------------------
+
+    def _cancelled(self, request: Request) -> None:
+        with self._wake:
+            self._news = True
+            if self._running is None:
+                return
+            rows = sum(rows for task, rows in self._running.turns if task.request is request)
+            if rows and (rows * 2 >= self._running.rows or self._pace.expected(self._running.rows) < _CHEAP):
+                self._stop.set()
+
+    def _pre_empt(self, rank: int) -> None:
+        """A request of this rank came: stop a step that would keep it waiting. The caller holds the lock."""
+        step = self._running
+        if step is None or step.spare or min(task.rank for task, _ in step.turns) <= rank:
+            return
+        if self._pace.expected(step.rows) - (time.perf_counter() - self._began) > _LONG:
+            self._stop.set()
+            self._disturbed = time.perf_counter()
 
     # ---- the worker --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        while self._wait():
+            if self._news:
+                self._let_in()
+            self._end_what_is_over()
+            if self._active:
+                self._step()
+
+    def _wait(self) -> bool:
+        """Until there is work; false when the engine is closed and nothing is left."""
         while True:
             with self._wake:
-                while not self._waiting and not self._active and not self._closed:
-                    self._wake.wait()
-                if self._closed and not self._waiting and not self._active:
-                    return
-                ended = self._admit()
-            for request, error in ended:  # their listeners may wait for others: never called under the lock
-                request._finish("error" if error else "cancelled", error)
-            if self._active:
-                self._advance(min(self._active, key=_order))
+                while not self._waiting and not self._active:
+                    if self._closed:
+                        return False
+                    if not self._wake.wait(self._idle_seconds):
+                        break  # nothing happened for so long
+                else:
+                    return True
+            self._store.clear()
 
-    def _admit(self) -> list[tuple[Request, Exception | None]]:
-        """Give a cache slot to each waiting request in its turn, as long as there are free ones.
-
-        Chat and background work leave one slot to completions. Returns the requests that ended without starting, each
-        with what went wrong or None where it was cancelled.
-        """
-        ended: list[tuple[Request, Exception | None]] = []
-        for request in sorted(self._waiting, key=lambda r: (PRIORITIES.index(r.priority), r.submitted)):
-            if request.cancel_flag.is_set:
+    def _let_in(self) -> None:
+        """Start the waiting requests that can be, in their turn; end those that were cancelled, without starting."""
+        with self._wake:
+            self._news = False
+            waiting = self._admission.in_turn(self._waiting, time.perf_counter())
+        for request in waiting:
+            error = generation = None
+            if not request.cancel_flag.is_set:
+                try:
+                    generation = self._admission.start(request, [active.request for active in self._active])
+                except Exception as caught:  # no memory for another cache: only this request fails
+                    _log.exception("a request could not start")
+                    error = caught
+                if generation is None and error is None:
+                    continue  # it waits on
+            with self._wake:
                 self._waiting.remove(request)
-                request._timing.queue_ms = (time.perf_counter() - request.submitted) * 1000
-                ended.append((request, None))
-                continue
-            patient = sum(active.priority != "completion" for active, _ in self._active)
-            if request.priority != "completion" and patient >= self._store.limit - 1:
-                continue
+                if generation is not None:
+                    self._active.append(Active(request, generation))
+            if generation is None:  # listeners may wait for others: never called under the lock
+                request.finish("error" if error else "cancelled", error)
+
+    def _end_what_is_over(self) -> None:
+        for active in list(self._active):
+            if not active.generation.may_go_on(self._pace.step or 0.0):
+                self._end(active)
+
+    def _step(self) -> None:
+        now = time.perf_counter()
+        chosen = choose(self._active, self._limits(now), now)
+        batch: list[tuple[Active, Chunk]] = []
+        for active, rows in chosen.turns:
             try:
-                generation = self._start(request)
-            except Exception as error:  # no memory for another cache: only this request fails
-                _log.exception("a request could not start")
-                self._waiting.remove(request)
-                ended.append((request, error))
-                continue
-            if generation is None:
-                continue
-            self._waiting.remove(request)
-            generation.timing.queue_ms = (time.perf_counter() - request.submitted) * 1000
-            request._timing = generation.timing
-            self._active.append((request, generation))
-        return ended
-
-    def _start(self, request: Request) -> Generation | None:
-        """The request in a cache slot, or None while every slot is busy."""
-        taken = self._store.acquire(request.prompt.ids)
-        if taken is None:
-            return None
-        model, flag = self.model, request.cancel_flag
-        return Generation(
-            model.network,
-            model.tokenizer,
-            request.prompt,
-            request.sampling,
-            model.stop_ids,
-            *taken,
-            flag,
-            request.deadline,
-        )
-
-    def _advance(self, entry: tuple[Request, Generation]) -> None:
-        request, generation = entry
-        error = None
+                batch.append((active, active.generation.chunk(rows)))
+            except Exception as error:  # no memory for its cache to grow
+                self._fail(active, error)
+        with self._wake:
+            if not batch or any(active.request.cancel_flag.is_set for active, _ in batch):
+                return  # choose again without it
+            self._running, self._stop, self._began = chosen, nk.CancelFlag(), time.perf_counter()
         try:
-            piece = generation.advance()
-        except Exception as caught:  # one broken request must not end the lane
+            results = self._results(batch)
+        finally:
+            with self._wake:
+                self._running = None
+        now = time.perf_counter()
+        spent = now - self._began
+        if chosen.spare:
+            self._no_spare_before = now + spent * (1 / _SPARE_SHARE - 1)
+        if results is None:
+            return  # stopped: nothing of it counts
+        self._pace.record(chosen.rows, spent)
+        for (active, _), result in zip(batch, results, strict=True):
+            if isinstance(result, Exception):
+                self._fail(active, result)
+            else:
+                self._hand_out(active, result[0], spent)
+
+    def _results(self, batch: list[tuple[Active, Chunk]]) -> list | None:
+        """What the network says of each chunk; where it fails, each is run alone, so that only the guilty one ends."""
+        network = self.model.network
+        try:
+            return network.run([chunk for _, chunk in batch], self._stop)
+        except Exception as error:
+            if len(batch) == 1:
+                _log.exception("a request failed")
+                return [error]
+        results = []
+        for entry in batch:
+            result = self._results([entry])
+            if result is None:
+                return None
+            results += result
+        return results
+
+    def _hand_out(self, active: Active, logits, spent: float) -> None:
+        """Choose tokens from the scores and tell the request; `spent`: seconds that the step took."""
+        generation, began, decoding = active.generation, time.perf_counter(), active.decoding
+        try:
+            pieces = generation.take(logits)
+        except Exception as error:  # one broken request must not end the lane
             _log.exception("a request failed")
-            piece, error = None, caught
-        if piece is not None:
-            request._deliver(piece)
-        if error is not None or generation.finish_reason is not None:
-            self._active.remove(entry)
-            self._store.release(generation.slot)
-            request._finish("error" if error else generation.finish_reason, error)
+            self._fail(active, error)
+            return
+        active.served = time.perf_counter()
+        generation.spend((spent + active.served - began) * 1000, decoding)
+        for piece in pieces:
+            active.request.deliver(piece)
+        if generation.finish_reason is not None:
+            self._end(active)
 
+    def _fail(self, active: Active, error: Exception) -> None:
+        active.generation.finish_reason = "error"
+        self._end(active, error)
 
-def _order(entry: tuple[Request, Generation]) -> tuple[int, float]:
-    return PRIORITIES.index(entry[0].priority), entry[0].submitted
+    def _end(self, active: Active, error: Exception | None = None) -> None:
+        self._active.remove(active)
+        self._store.release(active.generation.slot)
+        with self._wake:
+            self._news = True
+        active.request.finish(active.generation.finish_reason, error)
+
+    def _limits(self, now: float) -> Limits:
+        network, pace = self.model.network, self._pace
+        most = network.max_rows
+        smooth = min(most, max(_LEAST_ROWS, pace.rows_in(_SMOOTH) or 0))
+        typing = now - self._disturbed < _TYPING and all(active.rank for active in self._active)
+        step = pace.step or 0.0
+        return Limits(
+            rows=most,
+            heads=network.max_last,
+            alone=smooth if typing else most,
+            mixed=smooth,
+            beside=pace.rows_in(step / 2) or 0,
+            ride=step > _RIDE,
+            spare=now >= self._no_spare_before,
+        )

@@ -7,7 +7,7 @@ positions of a cache (two float32 arrays (layers, capacity, K*D)), and leaves sc
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,31 @@ class Cache:
 
     keys: np.ndarray
     values: np.ndarray
+
+    @property
+    def capacity(self) -> int:
+        return self.keys.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        return self.keys.nbytes + self.values.nbytes
+
+    def copy(self, n_positions: int, capacity: int | None = None) -> Cache:
+        """A cache of its own with the first positions of this one."""
+        twin = Cache(np.zeros_like(self.keys), np.zeros_like(self.values))
+        twin.keys[:, :n_positions] = self.keys[:, :n_positions]
+        twin.values[:, :n_positions] = self.values[:, :n_positions]
+        return twin
+
+
+@dataclass
+class Chunk:
+    """New ids (int32) of one sequence at positions start, start+1, …; scores are wanted for the `last` rows."""
+
+    ids: np.ndarray
+    start: int
+    cache: Cache
+    last: int = 1
 
 
 class Network:
@@ -113,7 +138,18 @@ class Network:
         """Bytes of one cache."""
         return 2 * self.spec.n_layers * self.capacity * self.spec.kv_width * 4
 
-    def new_cache(self) -> Cache:
+    def kv_bytes(self, capacity: int) -> int:
+        """Bytes of a cache for so many positions."""
+        return self.cache_bytes
+
+    def run(
+        self, chunks: Sequence[Chunk], cancel: nk.CancelFlag | None = None
+    ) -> list[tuple[np.ndarray, np.ndarray]] | None:
+        """One step for several sequences: scores and final states of each, or None if it was cancelled."""
+        results = [self.step(c.ids, c.start, c.cache, c.last, cancel) for c in chunks]
+        return None if any(result is None for result in results) else results
+
+    def new_cache(self, capacity: int | None = None) -> Cache:
         """An empty cache; its pages are touched only as positions are used."""
         shape = (self.spec.n_layers, self.capacity, self.spec.kv_width)
         return Cache(np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32))

@@ -10,9 +10,10 @@ from native_kernels import _native
 from runtime import Engine
 from runtime.engine.cache import CacheStore
 from runtime.engine.network import Network
-from runtime.model import Model, _overflow
+from runtime.model import Model
 from runtime.models.spec import DecoderSpec
 from runtime.nn.init import init_weights
+from runtime.prompts import _overflow
 from runtime.text import SPECIAL_TOKENS, train_bpe
 
 TEXT = "def add(a, b):\n    return a + b\n\n\nclass Counter:\n    def count(self):\n        self.total += 1\n" * 40
@@ -51,10 +52,10 @@ def test_random_edits_give_the_logits_of_a_cold_cache(model):
         at, cut = int(rng.integers(0, len(ids))), int(rng.integers(0, 9))
         new = rng.integers(0, model.spec.vocab_size, int(rng.integers(1, 9)))
         ids = np.concatenate([ids[:at], new, ids[at + cut :]]).astype(np.int32)[:400]
-        slot, reused = store.acquire(ids)
+        slot, reused = store.acquire(ids, len(ids))
         reused_some += reused > 0
         scores, _ = model.network.step(ids[reused:][: model.network.max_rows], reused, slot.cache)
-        slot.ids = ids
+        slot.append(ids[reused:])
         store.release(slot)
         np.testing.assert_allclose(scores[0], model.logits(ids)[-1], rtol=1e-4, atol=1e-4)
     assert reused_some > 30
@@ -126,7 +127,7 @@ def test_no_memory_for_a_cache_fails_the_request_and_not_the_lane(model, monkeyp
     try:
         with monkeypatch.context() as patch:
 
-            def refuse():
+            def refuse(capacity=None):
                 raise MemoryError("no room")
 
             patch.setattr(model.network, "new_cache", refuse)
@@ -232,15 +233,15 @@ def test_wrong_arguments_are_refused_before_the_lane(engine):
 
 
 def test_a_failing_step_ends_only_its_request(engine, model, monkeypatch):
-    step, broken = model.network.step, threading.Event()
+    run, broken = model.network.run, threading.Event()
 
     def fail_once(*args, **kwargs):
         if not broken.is_set():
             broken.set()
             raise RuntimeError("no such luck")
-        return step(*args, **kwargs)
+        return run(*args, **kwargs)
 
-    monkeypatch.setattr(model.network, "step", fail_once)
+    monkeypatch.setattr(model.network, "run", fail_once)
     first = engine.submit([10, 11], max_tokens=2)
     with pytest.raises(RuntimeError, match="no such luck"):
         ids_of(first)
