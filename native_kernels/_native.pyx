@@ -11,6 +11,8 @@ from libc.stddef cimport size_t
 
 import numpy as _np
 
+from native_kernels.qtypes import QTYPES as _QTYPES
+
 cdef object _ndarray = _np.ndarray
 cdef object _empty = _np.empty
 cdef object _f32 = _np.float32
@@ -19,6 +21,9 @@ cdef object _u8 = _np.uint8
 cdef extern from "pool.h" nogil:
     int nk_get_threads()
     void nk_set_threads(int n)
+
+cdef extern from "quantize.h" nogil:
+    int nk_quantize(int type, const float *src, uint8_t *dst, int64_t N, int64_t K)
 
 cdef extern from "alloc.h" nogil:
     int NK_MEMORY_PLAN, NK_MEMORY_KINDS
@@ -158,6 +163,7 @@ def _fail_allocation(int64_t n):
 
 include "_checks.pxi"
 include "_products.pxi"
+include "_quantize.pxi"
 include "_layers.pxi"
 include "_vectors.pxi"
 include "_yardsticks.pxi"

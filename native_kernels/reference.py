@@ -11,6 +11,9 @@ import math
 
 import numpy as np
 
+from native_kernels.reference_quant import dequantize  # noqa: F401 - twins with a file of their own
+from native_kernels.reference_quantize import quantize  # noqa: F401
+
 Q8_BLOCK = 32  # values per Q8_0 block
 Q8_BYTES = 34  # one float16 scale, 32 int8
 
