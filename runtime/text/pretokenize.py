@@ -13,6 +13,8 @@ stay together.
 
 from dataclasses import dataclass
 
+from runtime.text.patterns import GPT2, LLAMA3, QWEN2
+
 CODE_PATTERN = (
     r"[\r\n]+[ \t]*"
     r"| ?[^\x00-@\[-^`{-\x7F]+"
@@ -21,19 +23,14 @@ CODE_PATTERN = (
     r"|[ \t\x0B\x0C]+(?![^ \t\x0B\x0C\r\n])"
     r"|[ \t\x0B\x0C]+"
 )
-GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-QWEN2_PATTERN = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _TAIL
-LLAMA3_PATTERN = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _TAIL
 WORDS_PATTERN = r"[\p{L}\p{N}_]+|\s+|[^\p{L}\p{N}_\s]"
 METASPACE = "\u2581"  # stands for a space
 
 PATTERNS = {
     CODE_PATTERN: "code",
-    GPT2_PATTERN: "gpt2",
-    QWEN2_PATTERN: "qwen2",
-    LLAMA3_PATTERN: "llama3",
+    GPT2: "gpt2",
+    QWEN2: "qwen2",
+    LLAMA3: "llama3",
     WORDS_PATTERN: "words",
 }
 BY_NAME = {name: pattern for pattern, name in PATTERNS.items()}
@@ -51,6 +48,23 @@ class PreTokenizer:
     stages: tuple[str, ...]
     entry: dict | None
     prepend: str | None = None  # Metaspace only: "always", "first" or "never"; None where spaces stay spaces
+
+    @property
+    def patterns(self) -> tuple[str, ...] | None:
+        """The splits as patterns, the outermost first; None where one of them cannot be said so."""
+        parts = (self.entry or {}).get("pretokenizers", [self.entry])
+        found: list[str] = []
+        for part in parts:
+            kind = part.get("type") if part else None
+            if kind == "ByteLevel":
+                found += [GPT2] if part.get("use_regex", True) else []
+            elif kind == "Digits" and part.get("individual_digits"):
+                found.append(r"\p{N}")
+            elif kind == "Split" and part["behavior"] == "Isolated" and "Regex" in part["pattern"]:
+                found.append(part["pattern"]["Regex"])
+            else:
+                return None
+        return tuple(found)
 
 
 def named(name: str) -> PreTokenizer:

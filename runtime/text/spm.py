@@ -27,6 +27,7 @@ KIND = "sentencepiece"
 MAX_MAP = 16 << 20  # bytes of the normalizer's table; that of NFKC has 240 kB
 MAX_KEY = 256  # bytes of one key or replacement in it
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
+UNIGRAM, BPE = 1, 2
 MODEL_TYPES = {1: "Unigram", 2: "BPE", 3: "word", 4: "character"}
 
 
@@ -43,6 +44,8 @@ class SentencePieceSpec:
     remove_extra: bool
     byte_fallback: bool
     data: bytes = field(repr=False)
+    model_type: int = 1
+    charsmap: bytes = field(default=b"", repr=False)  # the rules as the file holds them
     added: tuple[AddedToken, ...] = ()
     pre_tokenizer: PreTokenizer = PreTokenizer(("whole",), None, "always")
     normalizers: tuple[str, ...] = ()
@@ -203,7 +206,9 @@ def parse(data: bytes, path: str | os.PathLike = "<memory>") -> SentencePieceSpe
     added = tuple(AddedToken(i, pieces[i][0]) for i in control)
     rules = _character_map(normalizer.get(2, b""), fail)
     flags = bool(normalizer.get(3, 1)), bool(normalizer.get(4, 1)), fallback
-    return SentencePieceSpec(pieces, unknown[0], rules, *flags, data, added, sha256=hashlib.sha256(data).hexdigest())
+    sha256 = hashlib.sha256(data).hexdigest()
+    raw = normalizer.get(2, b"")
+    return SentencePieceSpec(pieces, unknown[0], rules, *flags, data, model_type, raw, added, sha256=sha256)
 
 
 def _text_of(raw: bytes, fail, at: int) -> str:
