@@ -39,6 +39,20 @@ cdef extern from "alloc.h" nogil:
 cdef extern from "kernels.h" nogil:
     int NK_RELU, NK_TANH, NK_SIGMOID, NK_SILU, NK_GELU_TANH, NK_GELU_ERF
 
+    int NK_KV_F32, NK_KV_F16, NK_KV_Q8_0, NK_KV_KEYS, NK_KV_VALUES
+    ctypedef struct nk_sequence:
+        int64_t row, rows, start, capacity
+        void *keys
+        void *values
+    ctypedef struct nk_cached_attention:
+        const float *q
+        float *out
+        int64_t q_row, o_row, heads, kv_heads, D
+        int kv_type
+        float scale, softcap
+        int64_t window
+        int causal
+
     ctypedef struct kernel_table:
         const char *name
         void (*gemm_f32)(int, int, int64_t, int64_t, int64_t, const float *, int64_t, const float *, int64_t, float *,
@@ -68,6 +82,10 @@ cdef extern from "kernels.h" nogil:
                                    const float *, const float *, const float *, int64_t, int64_t, int64_t, int64_t,
                                    int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, float,
                                    int) noexcept nogil
+        void (*kv_store)(int, const float *, int64_t, int64_t, int64_t, const nk_sequence *, int) noexcept nogil
+        void (*kv_rotate)(int, void *, int64_t, int64_t, int64_t, int64_t, int64_t, const float *, const float *,
+                          int64_t, int) noexcept nogil
+        void (*attention_cached)(const nk_cached_attention *, const nk_sequence *, int64_t) noexcept nogil
         void (*swiglu)(float *, const float *, int64_t, int64_t) noexcept nogil
         void (*swiglu_backward)(float *, const float *, const float *, int64_t, int64_t) noexcept nogil
         void (*activation)(int, float *, const float *, int64_t) noexcept nogil
@@ -165,6 +183,7 @@ include "_checks.pxi"
 include "_products.pxi"
 include "_quantize.pxi"
 include "_layers.pxi"
+include "_cache.pxi"
 include "_vectors.pxi"
 include "_yardsticks.pxi"
 include "_plan.pxi"

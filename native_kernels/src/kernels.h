@@ -15,6 +15,28 @@ enum { NK_Q8_BLOCK = 32 }; // values per Q8_0 block: one f16 scale + 32 int8 = 3
 // What activation() computes; the bindings know these numbers by name.
 enum { NK_RELU, NK_TANH, NK_SIGMOID, NK_SILU, NK_GELU_TANH, NK_GELU_ERF };
 
+// How a cache stores a row of keys or values: float32, float16, or Q8_0 blocks (then D % 32 == 0). The numbers are
+// those of ggml's types.
+enum { NK_KV_F32 = 0, NK_KV_F16 = 1, NK_KV_Q8_0 = 8 };
+enum { NK_KV_KEYS = 0, NK_KV_VALUES = 1 };
+
+// Query rows [row, row + rows) stand at positions start, start + 1, ... of a sequence. keys and values: its cache of
+// one layer, head-major (kv_heads, capacity, D) rows in the storage type.
+typedef struct {
+    int64_t row, rows, start, capacity;
+    void *keys, *values;
+} nk_sequence;
+
+typedef struct {
+    const float *q;                           // row r: heads x D floats at q + r * q_row
+    float *out;                               // the same at o_row
+    int64_t q_row, o_row, heads, kv_heads, D; // heads % kv_heads == 0
+    int kv_type;
+    float scale, softcap; // scores are q . k * scale, then softcap * tanh(score / softcap) unless softcap is 0
+    int64_t window;       // a row sees keys less than `window` positions away, 0: all
+    int causal;           // a row sees no later position; otherwise all start + rows of its sequence
+} nk_cached_attention;
+
 typedef struct {
     const char *name; // "generic" | "avx2" | "avx512" | "avx512_vnni" | "neon" | "neon_dotprod"
 
@@ -75,6 +97,19 @@ typedef struct {
                                const float *q, const float *k, const float *v, int64_t B, int64_t T, int64_t S,
                                int64_t H, int64_t KH, int64_t D, int64_t q_row, int64_t q_batch, int64_t kv_row,
                                int64_t kv_batch, int64_t o_row, int64_t o_batch, float scale, int causal);
+
+    // ---- keys and values of sequences, and attention over them (serving) -----------------------------------------
+    // Rows r of `rows` (kv_heads x D floats at rows + r * row_stride), r < s->rows, become the keys or values (`which`)
+    // of positions s->start + r.
+    void (*kv_store)(int kv_type, const float *rows, int64_t row_stride, int64_t kv_heads, int64_t D,
+                     const nk_sequence *s, int which);
+    // Stored keys at positions [begin, end) are turned by one angle for each pair, cos/sin (dim/2), as rope turns them:
+    // the first `dim` columns, pairs (i, i + dim/2) or, interleaved, (2i, 2i + 1). Moves keys to other positions.
+    void (*kv_rotate)(int kv_type, void *keys, int64_t kv_heads, int64_t capacity, int64_t D, int64_t begin,
+                      int64_t end, const float *cos, const float *sin, int64_t dim, int interleaved);
+    // The keys and values of the call's own rows must have been stored. A row's result does not depend on the other
+    // sequences. Q and K and V of float32 caches are computed with as they are; stored halves and int8 become floats.
+    void (*attention_cached)(const nk_cached_attention *a, const nk_sequence *sequences, int64_t n_sequences);
 
     // ---- SwiGLU (Shazeer 2020): gu rows hold [gate(F) | up(F)]; out = silu(gate) * up ---------------------------
     void (*swiglu)(float *out, const float *gu, int64_t rows, int64_t F);

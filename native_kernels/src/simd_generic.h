@@ -103,6 +103,27 @@ static inline uint16_t f32_to_f16(float f) { // round to nearest even
     return (uint16_t)(sign | (bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13);
 }
 
+// VW stored halves or int8 as floats, and back to halves.
+static inline vf v_load_f16(const uint8_t *p) {
+    vf v;
+    for (int i = 0; i < VW; i++) {
+        uint16_t h;
+        memcpy(&h, p + 2 * i, 2);
+        v[i] = f16_to_f32(h);
+    }
+    return v;
+}
+static inline void v_store_f16(uint8_t *p, vf v) {
+    for (int i = 0; i < VW; i++) {
+        const uint16_t h = f32_to_f16(v[i]);
+        memcpy(p + 2 * i, &h, 2);
+    }
+}
+static inline vf v_load_i8(const uint8_t *p) { return (vf){(int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]}; }
+static inline vf v_sums(const vf r[VW]) { // lane i: the sum of r[i]
+    return (vf){v_sum(r[0]), v_sum(r[1]), v_sum(r[2]), v_sum(r[3])};
+}
+
 // ---- sixteen int32 sums of int8 products (the Q8_0 row group) ---------------------------------------------------
 // w16: 16 rows x 4 weights; x4: 4 activations shared by the rows. dot4 is exact for every int8 weight and |x| <= 127.
 typedef int16_t vs8 __attribute__((vector_size(16)));

@@ -78,6 +78,15 @@ static inline uint16_t f32_to_f16(float f) {
     return h;
 }
 
+static inline vf v_load_f16(const uint8_t *p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
+static inline void v_store_f16(uint8_t *p, vf v) { vst1_u8(p, vreinterpret_u8_f16(vcvt_f16_f32(v))); }
+static inline vf v_load_i8(const uint8_t *p) {
+    int32_t four;
+    memcpy(&four, p, 4);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
+}
+static inline vf v_sums(const vf r[VW]) { return vpaddq_f32(vpaddq_f32(r[0], r[1]), vpaddq_f32(r[2], r[3])); }
+
 // ---- sixteen int32 sums of int8 products: see simd_generic.h -----------------------------------------------------
 typedef struct {
     int32x4_t quarter[4]; // four rows each

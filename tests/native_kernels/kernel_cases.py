@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from native_kernels import reference
+from native_kernels import reference, reference_cache
 
 BYTES, FLOATS, DOUBLES = 0, 1, 2
 KINDS = ["relu", "tanh", "sigmoid", "silu", "gelu_tanh", "gelu_erf"]  # in the order of the enum in kernels.h
@@ -179,6 +179,43 @@ def attentions(c):
         c.add("attention_backward", ints, [scale], [*outs, dout, out, lse, q, k, v])
 
 
+def caches(c):
+    types = {"f32": 0, "f16": 1, "q8_0": 8}
+    shapes = [(2, 2, 64), (6, 2, 32), (7, 1, 96), (3, 3, 20), (4, 1, 13), (1, 1, 80)]
+    options = [{}, {"window": 7}, {"softcap": 2.0}, {"causal": False}, {"causal": False, "window": 9, "softcap": 1.0}]
+    for i, (heads, kv_heads, d) in enumerate(shapes):
+        for kv_type, number in types.items():
+            if kv_type == "q8_0" and d % 32:
+                continue
+            sequences, arrays, ints, at = [], [], [], 0
+            for rows, start in [(1, 300), (40 + i, 3 * i), (2, 0)]:
+                capacity = start + rows + i
+                both = [np.zeros(reference_cache.kv_bytes(kv_type, kv_heads, capacity, d), np.uint8) for _ in "kv"]
+                for which, data in enumerate(both):
+                    new, before = c.normal(start + rows, kv_heads, d), data.copy()
+                    reference_cache.kv_store(kv_type, new, data, 0)
+                    where = [start + rows, 0, capacity, which, kv_heads * d, kv_heads, d, number]
+                    c.add("kv_store", where, [], [new, Out(before, data)])
+                sequences.append((at, rows, start, *both))
+                arrays += both
+                ints += [at, rows, start, capacity]
+                at += rows
+            angles, keys = c.normal(d // 2), sequences[0][3]
+            turned, interleaved = keys.copy(), i % 2
+            cos, sin = np.cos(angles), np.sin(angles)
+            if kv_type == "f32":  # elsewhere a value at a tie may be stored one step away
+                reference_cache.kv_rotate(kv_type, turned, kv_heads, d, 5, 200, cos, sin, bool(interleaved))
+                want = Out(keys.view(np.float32), turned.view(np.float32), 1e-6)
+                c.add(
+                    "kv_rotate", [number, kv_heads, ints[3], d, 5, 200, d // 2 * 2, interleaved], [], [want, cos, sin]
+                )
+            q, chosen = c.normal(at, heads, d), options[(i + number) % len(options)]
+            out = reference_cache.attention_cached(q, sequences, kv_heads, kv_type, d**-0.5, **chosen)
+            head = [heads, kv_heads, d, number, chosen.get("window", 0), chosen.get("causal", True), 3]
+            floats = [d**-0.5, chosen.get("softcap", 0.0)]
+            c.add("attention_cached", head + ints, floats, [q, Out(c.junk(at, heads, d), out, 8e-6), *arrays])
+
+
 def activations(c):
     for rows, F in [(1, 1), (3, 5), (7, 31), (40, 130)]:
         gu, dout = c.normal(rows, 2 * F) * 3, c.normal(rows, F)
@@ -237,7 +274,7 @@ def vectors(c):
 def write(path, seed):
     """Writes all cases to `path`; returns the kernels' names, one for each case."""
     cases = Cases(seed)
-    for group in (products, q8_0, embeddings, norms, positions, attentions, activations, loss, vectors):
+    for group in (products, q8_0, embeddings, norms, positions, attentions, caches, activations, loss, vectors):
         group(cases)
     cases.write(path)
     return cases.names

@@ -111,6 +111,32 @@ static void call(const kernel_table *K, const test_case *c) {
     KERNEL(mul, P(0), P(1), P(2), n[0])
     KERNEL(axpy, P(0), P(1), F(0), n[0])
     KERNEL(bias_backward, P(0), P(1), n[0], n[1])
+    KERNEL(kv_rotate, (int)n[0], P(0), n[1], n[2], n[3], n[4], n[5], P(1), P(2), n[6], (int)n[7])
+    if (strcmp(c->name, "kv_store") == 0) {
+        const nk_sequence s = {.rows = n[0], .start = n[1], .capacity = n[2], .keys = P(1), .values = P(1)};
+        K->kv_store((int)n[7], P(0), n[4], n[5], n[6], &s, (int)n[3]);
+        return;
+    }
+    if (strcmp(c->name, "attention_cached") == 0) {
+        const nk_cached_attention a = {.q = P(0),
+                                       .out = P(1),
+                                       .q_row = n[0] * n[2],
+                                       .o_row = n[0] * n[2],
+                                       .heads = n[0],
+                                       .kv_heads = n[1],
+                                       .D = n[2],
+                                       .kv_type = (int)n[3],
+                                       .window = n[4],
+                                       .causal = (int)n[5],
+                                       .scale = F(0),
+                                       .softcap = F(1)};
+        nk_sequence sequences[MAX_ARRAYS];
+        for (int i = 0; i < n[6]; i++)
+            sequences[i] =
+                (nk_sequence){n[7 + 4 * i], n[8 + 4 * i], n[9 + 4 * i], n[10 + 4 * i], P(2 + 2 * i), P(3 + 2 * i)};
+        K->attention_cached(&a, sequences, n[6]);
+        return;
+    }
     if (strcmp(c->name, "sum_squares") == 0) {
         double sum = K->sum_squares(P(0), n[0]);
         memcpy(P(1), &sum, sizeof sum);
