@@ -7,6 +7,7 @@
 
 from runtime.engine.lane import Engine, EngineBusy
 from runtime.engine.request import Request
+from runtime.engine.saved import SavedCaches
 from runtime.files.errors import FormatError
 from runtime.generate import Piece
 from runtime.model import Infill, Model, load_model
@@ -20,6 +21,7 @@ __all__ = [
     "Model",
     "Piece",
     "Request",
+    "SavedCaches",
     "Tokenizer",
     "load_model",
     "load_tokenizer",

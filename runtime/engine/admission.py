@@ -49,7 +49,7 @@ class Admission:
         must = all((other.priority == "completion") != completing for other in active)
         leave = 0 if completing or must else model.network.kv_bytes(model.network.capacity)
         positions = len(prompt.ids) + request.sampling.max_tokens
-        taken = self.store.acquire(prompt.ids, positions, must, leave)
+        taken = self.store.acquire(prompt.ids, positions, must, leave, request.adapter)
         if taken is None:
             return None
         slot, reused = taken
@@ -79,7 +79,7 @@ class Admission:
         tokens = min(request.sampling.max_tokens, _TOKENS_KEPT) * (self.pace.step or 0.0)
         most = max(_LEAST_CONTEXT, self.pace.rows_in(left - min(left / 2, tokens)) or 0)
         prompt, room = request.prompt, self.model.room(request.sampling.max_tokens)
-        while room > most and len(prompt.ids) - self.store.shared(prompt.ids) > most:
+        while room > most and len(prompt.ids) - self.store.shared(prompt.ids, request.adapter) > most:
             room = max(most, room * 3 // 4)
             prompt = request.draft.fit(room, "prompt_deadline")
         return prompt

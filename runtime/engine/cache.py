@@ -8,6 +8,8 @@ and are bounded together by a budget of bytes; the least recently used ones are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from runtime.engine.network import Cache, Network
@@ -17,10 +19,13 @@ _WORTH_COPYING = 16  # shorter shared prefixes are computed anew
 
 
 class Slot:
-    """One sequence's cache. `ids` (int32) are the positions that are valid; `busy` while a request works in it."""
+    """One sequence's cache. `ids` (int32) are the positions that are valid; `busy` while a request works in it.
 
-    def __init__(self, cache: Cache) -> None:
-        self.cache = cache
+    adapter: what the weights were changed by when they were computed; other requests cannot use them.
+    """
+
+    def __init__(self, cache: Cache, adapter: object = None) -> None:
+        self.cache, self.adapter = cache, adapter
         self.busy = False
         self.promised = 0  # bytes that the request in it may come to need
         self.last_used = 0
@@ -72,11 +77,21 @@ class CacheStore:
         """Bytes held or promised."""
         return sum(slot.held for slot in self.slots)
 
-    def shared(self, ids: np.ndarray) -> int:
+    def shared(self, ids: np.ndarray, adapter: object = None) -> int:
         """Ids of this prompt that some slot holds already: what `acquire` would reuse at most."""
-        return max((self._shared(slot, ids) for slot in self.slots), default=0)
+        return max((self._shared(slot, ids, adapter) for slot in self.slots), default=0)
 
-    def acquire(self, ids: np.ndarray, positions: int, must: bool = True, leave: int = 0) -> tuple[Slot, int] | None:
+    def adopt(self, slots: Sequence[Slot]) -> None:
+        """Take slots that were restored, the one that was used last first."""
+        for slot in reversed(slots):
+            self._clock += 1
+            slot.last_used = self._clock
+            self.slots.append(slot)
+        self._make_room(0, None, 0)
+
+    def acquire(
+        self, ids: np.ndarray, positions: int, must: bool = True, leave: int = 0, adapter: object = None
+    ) -> tuple[Slot, int] | None:
         """(slot, reused) for a prompt that will grow to `positions` at most; `reused` ids of it are already cached.
 
         None if the budget has no room for it, less `leave` bytes; with `must` it is served all the same. At least the
@@ -84,7 +99,7 @@ class CacheStore:
         """
         positions = min(max(positions, len(ids)), self.network.capacity)
         need = self._bytes(positions)
-        best, reused = self._longest(ids)
+        best, reused = self._longest(ids, adapter)
         goes_on = best is not None and not best.busy and reused * 2 >= len(best)
         if not self._make_room(need - best.held if goes_on else need, best, leave):
             if best is not None and not best.busy and self._make_room(need - best.held, best, leave):
@@ -96,7 +111,7 @@ class CacheStore:
         if goes_on:
             slot = best
         else:
-            slot = Slot(self._cache(len(ids), best.cache if best else None, reused))
+            slot = Slot(self._cache(len(ids), best.cache if best else None, reused), adapter)
             slot.append(ids[:reused])
             self.slots.append(slot)
         slot.truncate(reused)
@@ -119,15 +134,15 @@ class CacheStore:
         """Give up every slot that is free, but for `keep`."""
         self.slots = [slot for slot in self.slots if slot.busy or slot is keep]
 
-    def _shared(self, slot: Slot, ids: np.ndarray) -> int:
-        return min(common_prefix(slot.ids, ids), len(ids) - 1)
+    def _shared(self, slot: Slot, ids: np.ndarray, adapter: object) -> int:
+        return min(common_prefix(slot.ids, ids), len(ids) - 1) if slot.adapter == adapter else 0
 
-    def _longest(self, ids: np.ndarray) -> tuple[Slot | None, int]:
+    def _longest(self, ids: np.ndarray, adapter: object) -> tuple[Slot | None, int]:
         """The slot that shares most with the prompt, and how much; (None, 0) where it is too little to matter."""
         if not self.slots:
             return None, 0
-        best = max(self.slots, key=lambda slot: (self._shared(slot, ids), not slot.busy, slot.last_used))
-        reused = self._shared(best, ids)
+        best = max(self.slots, key=lambda slot: (self._shared(slot, ids, adapter), not slot.busy, slot.last_used))
+        reused = self._shared(best, ids, adapter)
         few = reused < _WORTH_COPYING and (best.busy or reused * 2 < len(best))
         return (None, 0) if few or reused == 0 else (best, reused)
 

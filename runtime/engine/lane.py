@@ -18,7 +18,9 @@ from runtime.engine.generation import Generation, Sampling
 from runtime.engine.network import Chunk
 from runtime.engine.pace import Pace
 from runtime.engine.request import PRIORITIES, Request
+from runtime.engine.saved import SavedCaches
 from runtime.engine.schedule import Limits, Step, choose
+from runtime.files.errors import FormatError
 
 MOST_WAITING = 256
 _SMOOTH = 0.05  # seconds that a chunk of a prompt may keep others waiting
@@ -63,7 +65,8 @@ class Engine:
     """Serves one model until close() (or the end of a `with` block) ends its thread.
 
     kv_bytes bounds the caches of sequences, at work or kept for reuse; one completion and one other request are served
-    even if that is more. idle_minutes: after so long without work the caches are given up.
+    even if that is more. idle_minutes: after so long without work the caches are given up. saved: where they are kept
+    meanwhile, and after the end, to be restored when there is work again.
 
     The `timing` of a request, in ms and tokens: queue_ms waited (before the start, and while others were served),
     prefill_ms and decode_ms in steps that worked on its prompt and on its tokens (shared steps count in full),
@@ -72,7 +75,13 @@ class Engine:
     "prompt_deadline" (cut shorter to be in time), "context" (no room for more tokens), "deadline" (tokens not started).
     """
 
-    def __init__(self, model, kv_bytes: int = 256 << 20, idle_minutes: float | None = None) -> None:
+    def __init__(
+        self,
+        model,
+        kv_bytes: int = 256 << 20,
+        idle_minutes: float | None = None,
+        saved: SavedCaches | None = None,
+    ) -> None:
         if idle_minutes is not None and not idle_minutes > 0:
             raise ValueError(f"idle_minutes must be positive, got {idle_minutes!r}")
         self.model = model
@@ -80,6 +89,8 @@ class Engine:
         self._pace = Pace()
         self._admission = Admission(model, self._store, self._pace)
         self._idle_seconds = None if idle_minutes is None else idle_minutes * 60
+        self._saved = saved
+        self._loaded = False  # what was saved was looked for since the start, or since all was given up
         self._waiting: list[Request] = []
         self._active: list[Active] = []
         self._wake = threading.Condition()  # guards what follows, and _waiting
@@ -160,6 +171,8 @@ class Engine:
 
     def _run(self) -> None:
         while self._wait():
+            if not self._loaded:
+                self._load()
             if self._news:
                 self._let_in()
             self._end_what_is_over()
@@ -170,14 +183,30 @@ class Engine:
         """Until there is work; false when the engine is closed and nothing is left."""
         while True:
             with self._wake:
-                while not self._waiting and not self._active:
-                    if self._closed:
-                        return False
-                    if not self._wake.wait(self._idle_seconds):
-                        break  # nothing happened for so long
-                else:
+                done = self._wake.wait_for(lambda: self._waiting or self._active or self._closed, self._idle_seconds)
+                if self._waiting or self._active:
                     return True
-            self._store.clear()
+            self._give_up()  # nothing happened for so long, or it is the end
+            if done:
+                return False
+
+    def _load(self) -> None:
+        self._loaded = True
+        if self._saved is not None:
+            try:
+                self._store.adopt(self._saved.restore(self.model.network, self._store.kv_bytes))
+            except (OSError, FormatError) as error:
+                _log.warning("saved caches are not used: %s", error)
+
+    def _give_up(self) -> None:
+        """Save and drop the caches."""
+        if self._saved is not None and self._store.slots:
+            try:
+                self._saved.save(self.model.network, self._store.slots)
+            except (OSError, FormatError) as error:
+                _log.warning("the caches are not saved: %s", error)
+        self._store.clear()
+        self._loaded = False
 
     def _let_in(self) -> None:
         """Start the waiting requests that can be, in their turn; end those that were cancelled, without starting."""

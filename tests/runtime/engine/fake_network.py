@@ -26,15 +26,19 @@ class FakeCache:
         self.capacity, self.nbytes = capacity, capacity * BYTES_PER_POSITION
         self.tokens = np.full(capacity, -1, dtype=np.int32)
 
+    def rows(self, begin, end):
+        keys = self.tokens.view(np.uint8).reshape(1, 1, -1, 4)[:, :, begin:end]
+        return keys, np.zeros_like(keys)
+
     def copy(self, n_positions, capacity=None):
         twin = FakeCache(capacity or self.capacity)
         twin.tokens[:n_positions] = self.tokens[:n_positions]
         return twin
 
 
-def following(ids) -> int:
-    """The one token that may follow these ids."""
-    digest = hashlib.blake2b(np.asarray(ids, np.int32).tobytes(), digest_size=8).digest()
+def following(ids, salt=0) -> int:
+    """The one token that may follow these ids, for the model `salt`."""
+    digest = hashlib.blake2b(np.asarray(ids, np.int32).tobytes(), digest_size=8, key=bytes([salt])).digest()
     return int.from_bytes(digest, "little") % VOCABULARY
 
 
@@ -47,10 +51,15 @@ def answer(prompt, tokens) -> list[int]:
 
 
 class FakeNetwork:
-    """step_ms: what a step costs; row_ms: and each of its rows. A cancel is noticed within a fraction of a ms."""
+    """step_ms: what a step costs; row_ms: and each of its rows. A cancel is noticed within a fraction of a ms.
 
-    def __init__(self, capacity=1024, max_rows=256, max_last=64, step_ms=0.0, row_ms=0.0):
-        self.capacity, self.max_rows, self.max_last = capacity, max_rows, max_last
+    salt: which model it is.
+    """
+
+    kv_type = "f32"
+
+    def __init__(self, capacity=1024, max_rows=256, max_last=64, step_ms=0.0, row_ms=0.0, salt=0):
+        self.capacity, self.max_rows, self.max_last, self.salt = capacity, max_rows, max_last, salt
         self.step_ms, self.row_ms = step_ms, row_ms
         self.spec = SimpleNamespace(vocab_size=VOCABULARY, max_context=capacity)
         self.cache_bytes = capacity * BYTES_PER_POSITION
@@ -96,7 +105,7 @@ class FakeNetwork:
         assert (chunk.cache.tokens[:end] >= 0).all(), "a position before the chunk was never computed"
         logits = np.zeros((chunk.last, VOCABULARY), dtype=np.float32)
         for row in range(chunk.last):
-            logits[row, following(chunk.cache.tokens[: end - chunk.last + row + 1])] = 9.0
+            logits[row, following(chunk.cache.tokens[: end - chunk.last + row + 1], self.salt)] = 9.0
         return logits, np.zeros((chunk.last, 1), dtype=np.float32)
 
 
