@@ -21,10 +21,10 @@ from runtime.engine.generation import Generation, Sampling
 from runtime.engine.network import Network
 from runtime.files import limits
 from runtime.files.errors import FormatError
-from runtime.files.hf_config import own_section, read_config
-from runtime.files.safetensors import read_weights
+from runtime.files.hf_config import own_section
 from runtime.folders import models_folder
 from runtime.generate import Piece
+from runtime.models.families import open_model
 from runtime.models.spec import DecoderSpec
 from runtime.prompts import Draft, Prompt, PromptWriter
 from runtime.text import FimFormat, load_tokenizer
@@ -163,16 +163,16 @@ def find_model(path_or_name: str | os.PathLike | None) -> Path:
     raise FileNotFoundError(f"no model {str(path_or_name)!r}: neither a folder nor the name of an installed model")
 
 
-def served_context(spec: DecoderSpec, path: str | os.PathLike) -> int:
-    """Positions to serve: the declared context within what its tables and one cache may take (runtime/files/limits.py).
+def with_served_context(spec: DecoderSpec, path: str | os.PathLike) -> DecoderSpec:
+    """The spec with as many positions as its tables and one cache may take (runtime/files/limits.py).
 
-    FormatError if not even 32 fit.
+    A learned table of positions stays whole. FormatError if not even 32 positions fit.
     """
     cache = limits.CACHE_BYTES // (8 * spec.n_layers * spec.kv_width)
     fitting = min(spec.max_context, limits.POSITIONS, limits.ROTARY_BYTES // (4 * spec.head_dim), cache)
     if fitting < min(spec.max_context, 32):
         raise FormatError("too_large", path, None, f"{limits.CACHE_BYTES >> 20} MiB hold only {fitting} positions")
-    return fitting
+    return spec if spec.positions == "learned" else replace(spec, max_context=fitting)
 
 
 def load_model(
@@ -189,12 +189,8 @@ def load_model(
     if threads is not None:
         nk.set_threads(threads)
     folder = find_model(path_or_name)
-    config = read_config(folder)
-    spec = DecoderSpec.from_hf_config(config, folder / "config.json")
-    stored = read_weights(folder)
-    shapes = {name: stored.shape(name) for name in stored.names()}
-    spec.check_weights(shapes, stored.path)
-    spec = replace(spec, max_context=served_context(spec, folder / "config.json"))
+    stored = open_model(folder)
+    config, spec = stored.config, with_served_context(stored.spec, folder / "config.json")
     precision = weights
     if weights == "auto":
         precision = "q8_0" if own_section(config).get("precision") == "q8_0" else "f32"
@@ -202,6 +198,6 @@ def load_model(
     if tokenizer is not None and tokenizer.vocab_size > spec.vocab_size:
         message = f"the tokenizer has {tokenizer.vocab_size} entries, the model only {spec.vocab_size}"
         raise FormatError("vocabulary", folder / "tokenizer.json", None, message)
-    network = Network(spec, {name: stored.float32(name) for name in spec.weight_shapes()}, precision)
+    network = Network(spec, {name: stored.weights.float32(name) for name in spec.weight_shapes()}, precision)
     name = "embedded" if folder == EMBEDDED else folder.name
     return Model(name, config, spec, tokenizer, network)

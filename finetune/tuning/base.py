@@ -9,18 +9,19 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from runtime.files.atomic import atomic_write_text, fsync_folder
 from runtime.files.errors import FormatError
-from runtime.files.hf_config import own_section, read_config
-from runtime.files.safetensors import read_weights, write_safetensors
+from runtime.files.hf_config import own_section
+from runtime.files.safetensors import write_safetensors
 from runtime.folders import models_folder
-from runtime.model import find_model, served_context
+from runtime.model import find_model, with_served_context
+from runtime.models.families import open_model
 from runtime.models.spec import DecoderSpec
 from runtime.text import FimFormat, load_tokenizer
 
@@ -33,7 +34,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 @dataclass(frozen=True)
 class Base:
-    """name: as the user knows it. spec: with the context that is served. weights: float32 by Hugging Face name."""
+    """name: as the user knows it. spec: with the context that is served. weights: float32 by canonical name.
+
+    to_stored: turns such weights into those of the base's own files; None: they are the same.
+    """
 
     name: str
     folder: Path
@@ -41,6 +45,7 @@ class Base:
     spec: DecoderSpec
     tokenizer: object
     weights: dict[str, np.ndarray]
+    to_stored: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]] | None = None
 
     @property
     def suffix_first(self) -> bool:
@@ -57,8 +62,8 @@ def load_base(path_or_name: str | None) -> Base:
     no fill-in-the-middle tokens."""
     folder = find_model(path_or_name)
     name = "embedded" if path_or_name in (None, "default") else folder.name
-    config = read_config(folder)
-    spec = DecoderSpec.from_hf_config(config, folder / "config.json")
+    stored = open_model(folder)
+    spec = stored.spec
     if not (folder / "tokenizer.json").is_file():
         raise ValueError(f"the model {name!r} has no tokenizer.json: it cannot read text")
     tokenizer = load_tokenizer(folder)
@@ -70,10 +75,9 @@ def load_base(path_or_name: str | None) -> Base:
     if tokenizer.vocab_size > spec.vocab_size:
         message = f"the tokenizer has {tokenizer.vocab_size} entries, the model only {spec.vocab_size}"
         raise FormatError("vocabulary", folder / "tokenizer.json", None, message)
-    stored = read_weights(folder)
-    spec.check_weights({name: stored.shape(name) for name in stored.names()}, stored.path)
-    spec = replace(spec, max_context=served_context(spec, folder / "config.json"))
-    return Base(name, folder, config, spec, tokenizer, {name: stored.float32(name) for name in spec.weight_shapes()})
+    spec = with_served_context(spec, folder / "config.json")
+    weights = {name: stored.weights.float32(name) for name in spec.weight_shapes()}
+    return Base(name, folder, stored.config, spec, tokenizer, weights, stored.weights.to_stored)
 
 
 def target_of(out: str | None, repository: str) -> tuple[str, Path]:
@@ -101,7 +105,8 @@ def write_model(folder: Path, base: Base, weights: Mapping[str, np.ndarray], abo
     if load_tokenizer(folder).sha256 != base.tokenizer.sha256:
         raise FormatError("tokenizer", base.folder / "tokenizer.json", None, "was changed while the tuning ran")
     config = dict(base.config) | {"hearth": own_section(base.config) | {"tuned": dict(about)}}
-    write_safetensors(folder / "model.safetensors", weights, {"format": "pt"}, dtypes="BF16")
+    stored = base.to_stored(weights) if base.to_stored else weights
+    write_safetensors(folder / "model.safetensors", stored, {"format": "pt"}, dtypes="BF16")
     atomic_write_text(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -45,26 +45,14 @@ def main(argv: list[str]) -> int:
 def describe(name: str, folder: Path) -> dict[str, Any]:
     """One model from its config and the header of its weights; `error` says why it cannot be used."""
     from runtime.files.errors import FormatError
-    from runtime.files.hf_config import read_config
-    from runtime.files.safetensors import read_weights
-    from runtime.models.spec import DecoderSpec
+    from runtime.models.families import open_model
 
     entry: dict[str, Any] = {"name": name, "folder": str(folder), "parameters": None, "context": None, "error": None}
     try:
-        spec = DecoderSpec.from_hf_config(read_config(folder), folder / "config.json")
-        weights = read_weights(folder)
-        spec.check_weights({name: weights.shape(name) for name in weights.names()}, weights.path)
+        spec = open_model(folder).spec
         if not (folder / "tokenizer.json").is_file():
             raise ValueError("no tokenizer.json: the model cannot read text")
-        sizes = [int(_product(shape)) for shape in spec.weight_shapes().values()]
-        entry.update(parameters=sum(sizes), context=spec.max_context)
+        entry.update(parameters=spec.n_params(), context=spec.max_context)
     except (FormatError, OSError, ValueError) as error:
         entry["error"] = " ".join(str(error).split())
     return entry
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result

@@ -1,56 +1,69 @@
-"""Llama family: maps a Hugging Face `LlamaConfig` onto DecoderSpec and back. As transformers has it."""
+"""Llama family (also DeepSeek-Coder, SmolLM2, Mellum, Seed-Coder, Granite code): config keys as transformers has them.
+
+Its tensor names are the canonical ones. `llama_like` reads what most later families kept from it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runtime.files.errors import FormatError
+from runtime.files import limits
+from runtime.models.keys import Keys
+from runtime.models.rope_config import rope_spec, stretched
 from runtime.models.spec import DecoderSpec
 
 IS_FAMILY = True
 
 
-def _theta(config: Mapping, path: object) -> float:
-    """Base of the rotary frequencies; transformers 5 keeps it in `rope_parameters`, older files at the top level."""
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(rope, Mapping):
-        raise FormatError("value", path, None, "rope_parameters and rope_scaling must be objects")
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind != "default":
-        raise FormatError("unsupported_model", path, None, f"rope scaling {kind!r} is not supported")
-    return float(rope.get("rope_theta", config.get("rope_theta", 10000.0)))
-
-
 def spec(config: Mapping, path: object = "config.json") -> DecoderSpec:
     """DecoderSpec of a LlamaConfig dict. FormatError names the key that is missing or not supported."""
-    for key, only in (("hidden_act", "silu"), ("attention_bias", False), ("mlp_bias", False)):
-        if config.get(key, only) != only:
-            raise FormatError("unsupported_model", path, None, f"{key} = {config[key]!r} is not supported")
-    try:
-        heads = config["num_attention_heads"]
-        d_model = config["hidden_size"]
-        return DecoderSpec(
-            vocab_size=config["vocab_size"],
-            d_model=d_model,
-            n_layers=config["num_hidden_layers"],
-            n_heads=heads,
-            n_kv_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or d_model // heads,
-            d_ff=config["intermediate_size"],
-            rope_theta=_theta(config, path),
-            norm_eps=float(config.get("rms_norm_eps", 1e-6)),
-            max_context=config.get("max_position_embeddings", 2048),
-            tied=bool(config.get("tie_word_embeddings", False)),
-        )
-    except KeyError as error:
-        raise FormatError("missing_key", path, None, f"the config lacks {error.args[0]!r}") from None
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise FormatError("value", path, None, str(error)) from None
+    keys = Keys(config, path)
+    attention_bias = keys.flag("attention_bias", False)
+    return llama_like(keys, qkv_bias=attention_bias, o_bias=attention_bias, mlp_bias=keys.flag("mlp_bias", False))
+
+
+def llama_like(
+    keys: Keys,
+    *,
+    vocab_size: int | None = None,
+    heads: int | None = None,
+    context: int = 2048,
+    kv_heads: int | None = None,
+    head_dim: int | None = None,
+    theta: float = 10000.0,
+    eps: float = 1e-6,
+    tied: bool = False,
+    rope_options: Mapping | None = None,
+    **fields,
+) -> DecoderSpec:
+    """DecoderSpec of a config that spells its sizes as Llama does.
+
+    vocab_size, heads, context, kv_heads, head_dim, theta, eps, tied: the class defaults of the family. rope_options:
+    further arguments of `rope_spec`. fields: further fields of DecoderSpec, which win over what is read here.
+    """
+    sizes = keys.sizes(vocab_size, heads)
+    head_dim = keys.head_dim(sizes["d_model"], sizes["n_heads"], head_dim)
+    context = keys.context(context)
+    if "rope" not in fields:
+        fields["rope"] = rope_spec(keys, head_dim, context, theta, **(rope_options or {}))
+    read = {
+        **sizes,
+        "n_kv_heads": keys.kv_heads(sizes["n_heads"], kv_heads),
+        "head_dim": head_dim,
+        "d_ff": keys.integer("intermediate_size", high=limits.FEED_FORWARD),
+        "norm_eps": keys.number("rms_norm_eps", default=eps),
+        "max_context": stretched(fields["rope"], context),
+        "tied": keys.flag("tie_word_embeddings", tied),
+    }
+    if "activation" not in fields:
+        read["activation"] = keys.activation("hidden_act", default="silu")
+    return keys.build(DecoderSpec, **(read | fields))
 
 
 def config(spec: DecoderSpec) -> dict:
-    """LlamaConfig dict of a spec, readable by old and new transformers."""
-    return {
+    """LlamaConfig dict of a spec, readable by old and new transformers; ValueError if the spec is no Llama."""
+    rope = spec.rope
+    found = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "vocab_size": spec.vocab_size,
@@ -62,11 +75,14 @@ def config(spec: DecoderSpec) -> dict:
         "intermediate_size": spec.d_ff,
         "hidden_act": "silu",
         "rms_norm_eps": spec.norm_eps,
-        "rope_theta": spec.rope.theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": spec.rope.theta},
+        "rope_theta": rope.theta if rope else None,
+        "rope_parameters": {"rope_type": "default", "rope_theta": rope.theta} if rope else None,
         "max_position_embeddings": spec.max_context,
         "tie_word_embeddings": spec.tied,
-        "attention_bias": False,
-        "mlp_bias": False,
+        "attention_bias": spec.qkv_bias,
+        "mlp_bias": spec.mlp_bias,
         "torch_dtype": "bfloat16",
     }
+    if DecoderSpec.from_hf_config(found) != spec:
+        raise ValueError("this model has parts that a LlamaConfig cannot describe: keep its own config.json")
+    return found
