@@ -1,7 +1,8 @@
 """PlanBuilder: collects buffers and operations by name and makes a native Plan of them (src/plan.h). Knows no models.
 
 Every operation works row by row on float32 activations; a `View` is a buffer with an offset and a row stride, so that a
-slice of a fused buffer (the queries in query-key-value) costs no copy.
+slice of a fused buffer (the queries in query-key-value) costs no copy. `head=True`: on the step's head rows alone, the
+ones that scores are wanted for.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ import numpy as np
 from native_kernels._native import Plan
 
 PLAN_FIELDS = (
-    "kind rows_kind a b c out n k kv_heads a_offset a_stride c_offset c_stride out_offset out_stride max_rows".split()
-)
-EMBED, RMSNORM, GEMM_F32, GEMM_Q8, ROPE, KV_STORE, ATTENTION, SWIGLU = range(8)
-KIND_NAMES = ("embed", "rmsnorm", "gemm_f32", "gemm_q8", "rope", "kv_store", "attention", "swiglu")
+    "kind rows_kind mode a b c out bias type packed n k heads kv_heads head_dim layer window max_rows "
+    "a_offset a_stride c_offset c_stride out_offset out_stride"
+).split()
+KIND_NAMES = "positions embed add_table norm product rope kv_store attention activation add gather".split()  # by number
+_KINDS = {name: number for number, name in enumerate(KIND_NAMES)}
+NORMS = {"rms": 0, "layer": 1}
+ACTIVATIONS = {"relu": 0, "tanh": 1, "sigmoid": 2, "silu": 3, "gelu_tanh": 4, "gelu": 5, "relu2": 6, "quick_gelu": 7}
+CACHE_TYPES = {"f32": 0}
 
 
 @dataclass(frozen=True)
@@ -33,103 +38,163 @@ class View:
         return View(self.index, width, self.stride, self.offset + start)
 
 
-class PlanBuilder:
-    """Builds a Plan for steps of at most `max_rows` rows, `max_last` of them with scores, over `capacity` positions."""
+@dataclass(frozen=True)
+class Matrix:
+    """A buffer that holds `rows` rows of `columns` values stored as `type` (ggml's number), re-ordered if `packed`."""
 
-    def __init__(self, max_rows: int, max_last: int, capacity: int) -> None:
-        self.max_rows, self.max_last, self.capacity = max_rows, max_last, capacity
+    index: int
+    rows: int
+    columns: int
+    type: int = 0
+    packed: bool = False
+
+
+class PlanBuilder:
+    """Builds a Plan for steps of at most `max_rows` rows, `max_head` of them head rows, over `capacity` positions.
+
+    cache: (layers, key/value heads, values of a head) of the sequences' caches.
+    """
+
+    def __init__(self, max_rows: int, max_head: int, capacity: int, cache: tuple[int, int, int]) -> None:
+        self.max_rows, self.max_head, self.capacity, self.cache = max_rows, max_head, capacity, cache
         self.buffers: list[np.ndarray | int] = []
         self._ops: list[list[int]] = []
-        self._scalars: list[float] = []
+        self._scalars: list[tuple[float, float]] = []
 
     def constant(self, array: np.ndarray) -> int:
         """Index of a buffer with given contents: weights, tables, inputs."""
         self.buffers.append(np.ascontiguousarray(array))
         return len(self.buffers) - 1
 
-    def external(self, nbytes: int) -> int:
-        """Index of a buffer that each run is given anew."""
-        self.buffers.append(int(nbytes))
-        return len(self.buffers) - 1
+    def external(self, width: int) -> View:
+        """Float32 head rows of `width` values in an array that each run is given anew."""
+        self.buffers.append(4 * width)
+        return View(len(self.buffers) - 1, width, width)
 
     def activation(self, width: int, rows: int | None = None) -> View:
-        """A new float32 buffer of max_rows rows (or `rows`)."""
+        """A new float32 buffer of max_rows rows (or `rows`); its pages are touched only as rows are used."""
         return View(self.constant(np.zeros((rows or self.max_rows, width), dtype=np.float32)), width, width)
+
+    def indices(self) -> int:
+        """Index of a new int32 buffer with an entry for each row."""
+        return self.constant(np.zeros(self.max_rows, dtype=np.int32))
 
     def array(self, view: View) -> np.ndarray:
         """The live array behind an activation."""
         return self.buffers[view.index]
 
-    def _op(self, scalar: float = 0.0, **fields: int) -> None:
-        row = dict.fromkeys(PLAN_FIELDS, 0) | {"a": -1, "b": -1, "c": -1} | fields
+    def _op(self, kind: str, f: float = 0.0, g: float = 0.0, head: bool = False, **fields: int) -> None:
+        row = dict.fromkeys(PLAN_FIELDS, 0) | {"a": -1, "b": -1, "c": -1, "out": -1, "bias": -1}
+        row |= {"kind": _KINDS[kind], "rows_kind": int(head)} | fields
         self._ops.append([row[name] for name in PLAN_FIELDS])
-        self._scalars.append(scalar)
+        self._scalars.append((f, g))
 
-    def embed(self, ids: int, table: int, out: View) -> None:
-        entries = self.buffers[table].shape[0]
-        self._op(kind=EMBED, a=ids, b=table, out=out.index, n=out.width, k=entries, out_stride=out.stride)
+    def positions(self, out: int) -> None:
+        """Write the position of each row in its sequence to the int32 buffer `out`."""
+        self._op("positions", out=out, out_stride=1)
 
-    def rmsnorm(self, x: View, weight: int, eps: float, out: View, last: bool = False) -> None:
-        self._op(eps, kind=RMSNORM, rows_kind=int(last), b=weight, n=x.width, **_a(x), **_out(out))
+    def embed(self, ids: int, table: Matrix, out: View, scale: float = 1.0) -> None:
+        """out = scale times the rows `ids` of the table, whatever it is stored as."""
+        self._op("embed", scale, a=ids, n=table.columns, k=table.rows, **_matrix(table), **_out(out))
 
-    def gemm(
+    def add_table(self, rows: int, table: int, out: View) -> None:
+        """out += the rows named by the int32 buffer `rows` of a float32 table."""
+        self._op("add_table", a=rows, b=table, n=out.width, k=self.buffers[table].shape[0], **_out(out))
+
+    def norm(
         self,
+        kind: str,
         x: View,
         weight: int,
+        bias: int | None,
+        eps: float,
         out: View,
         residual: View | None = None,
-        quantised: bool = False,
-        front: bool = False,
+        scale: float = 1.0,
+        heads: int = 1,
+        head: bool = False,
     ) -> None:
-        """out = x times the transposed weight; `weight` is a float32 (n, k) buffer or packed Q8_0 of that shape.
+        """out = norm(x) [+ bias], or residual + scale * that; kind "rms" or "layer". heads: vectors in a row of x."""
+        fields = _a(x) | _out(out) | _c(residual) | {"bias": -1 if bias is None else bias}
+        self._op("norm", eps, scale, head, mode=NORMS[kind], b=weight, n=x.width // heads, heads=heads, **fields)
 
-        front: x holds only the rows that an operation with `last` left at the front of its output.
-        """
-        kind = GEMM_Q8 if quantised else GEMM_F32
-        extra = (
-            {} if residual is None else {"c": residual.index, "c_offset": residual.offset, "c_stride": residual.stride}
-        )
-        self._op(kind=kind, rows_kind=2 * front, b=weight, n=out.width, k=x.width, **_a(x), **_out(out), **extra)
+    def product(
+        self,
+        x: View,
+        weight: Matrix,
+        out: View,
+        bias: int | None = None,
+        residual: View | None = None,
+        head: bool = False,
+    ) -> None:
+        """out = x times the transposed weight [+ bias] [+ residual]."""
+        fields = _a(x) | _out(out) | _c(residual) | _matrix(weight) | {"bias": -1 if bias is None else bias}
+        self._op("product", head=head, n=weight.rows, k=weight.columns, **fields)
 
-    def rope(self, x: View, heads: int, head_dim: int, positions: int, cos: int, sin: int) -> None:
-        """Rotate `heads` heads of x in place; `positions` is an int32 buffer with one entry per row."""
-        rows = self.buffers[cos].shape[0]
-        self._op(kind=ROPE, a=positions, b=cos, c=sin, n=heads, k=head_dim, max_rows=rows, **_out(x))
+    def rope(self, x: View, heads: int, dim: int, interleaved: bool, rows: int, cos: int, sin: int) -> None:
+        """Rotate the first `dim` values of `heads` heads of x in place by the table rows that `rows` (int32) names."""
+        sizes = {"heads": heads, "head_dim": x.width // heads, "k": dim, "max_rows": self.buffers[cos].shape[0]}
+        self._op("rope", mode=int(interleaved), a=rows, b=cos, c=sin, **sizes, **_out(x))
 
-    def kv_store(self, x: View, cache: int, offset: int) -> None:
-        """Copy the step's rows of x behind the rows that the cache already holds."""
-        out = {"out": cache, "out_offset": offset, "out_stride": x.width}
-        self._op(kind=KV_STORE, n=x.width, max_rows=self.capacity, **_a(x), **out)
+    def kv_store(self, x: View, layer: int, values: bool) -> None:
+        """Put the step's rows of x behind the keys (or values) that the caches already hold for `layer`."""
+        _, kv_heads, head_dim = self.cache
+        self._op("kv_store", mode=int(values), layer=layer, kv_heads=kv_heads, head_dim=head_dim, **_a(x))
 
     def attention(
-        self, q: View, keys: int, values: int, offset: int, heads: int, kv_heads: int, head_dim: int, out: View
+        self,
+        q: View,
+        layer: int,
+        heads: int,
+        out: View,
+        scale: float,
+        softcap: float = 0.0,
+        window: int = 0,
+        head: bool = False,
     ) -> None:
-        """Causal attention of the step's queries over the cached rows of one layer (at `offset`), scale 1/sqrt(D)."""
-        sizes = {"n": heads, "k": head_dim, "kv_heads": kv_heads, "max_rows": self.capacity, "c_offset": offset}
-        self._op(head_dim**-0.5, kind=ATTENTION, b=keys, c=values, **sizes, **_a(q), **_out(out))
+        """Causal attention of the step's queries over the cached rows of one layer; head: of the head rows alone."""
+        _, kv_heads, head_dim = self.cache
+        sizes = {"heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, "layer": layer, "window": window}
+        self._op("attention", scale, softcap, head, **sizes, **_a(q), **_out(out))
 
-    def swiglu(self, gate_up: View, out: View) -> None:
-        self._op(kind=SWIGLU, n=out.width, **_a(gate_up), **_out(out))
+    def activation_of(self, kind: str, gated: bool, x: View, out: View, head: bool = False) -> None:
+        """out = act(x), or with gated act(first half of x) * second half."""
+        self._op("activation", head=head, mode=ACTIVATIONS[kind], k=int(gated), n=out.width, **_a(x), **_out(out))
+
+    def add(self, x: View, out: View, residual: View | None = None, scale=1.0, softcap=0.0, head=False) -> None:
+        """out = scale * x, then softcap * tanh(that / softcap) if softcap > 0, then + residual."""
+        self._op("add", scale, softcap, head, n=x.width, **_a(x), **_out(out), **_c(residual))
+
+    def gather(self, x: View, out: View) -> None:
+        """Copy the head rows of x to the front of out."""
+        self._op("gather", head=True, n=x.width, **_a(x), **_out(out))
 
     def operations(self) -> list[tuple[str, int]]:
         """(kind, bytes of the matrix that it reads: 0 for all but products) of each operation, in order."""
         kind, weight = PLAN_FIELDS.index("kind"), PLAN_FIELDS.index("b")
-        products = (GEMM_F32, GEMM_Q8)
+        product = _KINDS["product"]
         return [
-            (KIND_NAMES[op[kind]], self.buffers[op[weight]].nbytes if op[kind] in products else 0) for op in self._ops
+            (KIND_NAMES[op[kind]], self.buffers[op[weight]].nbytes if op[kind] == product else 0) for op in self._ops
         ]
 
     def build(self) -> Plan:
         """The checked native plan; ValueError names an operation that does not fit its buffers."""
         ops = np.array(self._ops, dtype=np.int64).reshape(-1, len(PLAN_FIELDS))
-        return Plan(
-            ops, np.array(self._scalars, dtype=np.float32), self.buffers, self.max_rows, self.max_last, self.capacity
-        )
+        scalars = np.array(self._scalars, dtype=np.float32).reshape(-1, 2)
+        return Plan(ops, scalars, self.buffers, self.max_rows, self.max_head, self.capacity, self.cache)
 
 
 def _a(view: View) -> dict[str, int]:
     return {"a": view.index, "a_offset": view.offset, "a_stride": view.stride}
 
 
+def _c(view: View | None) -> dict[str, int]:
+    return {} if view is None else {"c": view.index, "c_offset": view.offset, "c_stride": view.stride}
+
+
 def _out(view: View) -> dict[str, int]:
     return {"out": view.index, "out_offset": view.offset, "out_stride": view.stride}
+
+
+def _matrix(matrix: Matrix) -> dict[str, int]:
+    return {"b": matrix.index, "type": matrix.type, "packed": int(matrix.packed)}

@@ -13,7 +13,25 @@
 
 enum { NK_Q8_BLOCK = 32 }; // values per Q8_0 block: one f16 scale + 32 int8 = 34 bytes
 // What activation() computes; the bindings know these numbers by name.
-enum { NK_RELU, NK_TANH, NK_SIGMOID, NK_SILU, NK_GELU_TANH, NK_GELU_ERF };
+enum { NK_RELU, NK_TANH, NK_SIGMOID, NK_SILU, NK_GELU_TANH, NK_GELU_ERF, NK_RELU2, NK_QUICK_GELU, NK_ACTIVATIONS };
+enum { NK_RMSNORM, NK_LAYERNORM };
+
+// Serving: what serve_norm and serve_rope do. `*_row`: floats from one row to the next.
+typedef struct {
+    int kind;                // NK_RMSNORM | NK_LAYERNORM
+    int64_t rows, groups, n; // each row holds `groups` vectors of n values, each normed alone by the same weight(n)
+    const float *x, *weight, *bias, *residual; // bias(n) and residual may be NULL; out may be x or residual
+    int64_t x_row, residual_row, out_row;
+    float *out; // norm(x) [+ bias]; with a residual: residual + scale * that
+    float eps, scale;
+} nk_norm;
+typedef struct {
+    float *x; // heads of D values, rotated in place: the first `dim` of each
+    int64_t x_row, rows, heads, D, dim;
+    int interleaved;        // pairs are (0, 1), (2, 3), ...; otherwise (i, i + dim/2)
+    const float *cos, *sin; // (entries, dim/2)
+    const int32_t *index;   // (rows): the entry of each row
+} nk_rope;
 
 // How a cache stores a row of keys or values: float32, float16, or Q8_0 blocks (then D % 32 == 0). The numbers are
 // those of ggml's types.
@@ -123,6 +141,16 @@ typedef struct {
     void (*geglu)(int kind, float *out, const float *gu, int64_t rows, int64_t F);
     void (*geglu_backward)(int kind, float *dgu, const float *dout, const float *gu, int64_t rows,
                            int64_t F); // dgu may be gu
+
+    // ---- serving: rows of wider buffers -----------------------------------------------------------------------------
+    void (*serve_norm)(const nk_norm *);
+    void (*serve_rope)(const nk_rope *);
+    // out(rows, F) = activation(x) or, gated, activation(x) * up with up in the F columns behind x; out may be x.
+    void (*serve_gate)(int kind, int gated, float *out, int64_t out_row, const float *x, int64_t x_row, int64_t rows,
+                       int64_t F);
+    // out(rows, n) = scale * a, then (cap > 0) cap * tanh(that / cap), then + c where c is not NULL; out may be a or c.
+    void (*serve_add)(float *out, int64_t out_row, const float *a, int64_t a_row, const float *c, int64_t c_row,
+                      int64_t rows, int64_t n, float scale, float cap);
 
     // ---- loss ------------------------------------------------------------------------------------------------
     // losses(rows) = -log softmax(logits)[target] (0 where target < 0). dlogits (may be logits itself, or NULL):

@@ -1,124 +1,194 @@
-// Runs and checks plans (plan.h). Kernels parallelise themselves; this file only does addresses.
+// Runs plans (plan.h): finds the addresses of each operation and calls its kernel, which parallelises itself.
+// plan_check.c has made sure that they lie inside the buffers.
 #include "plan.h"
 #include "alloc.h"
 #include "pool.h"
 #include <string.h>
 
+typedef struct {
+    const kernel_table *K;
+    const nk_plan *plan;
+    const nk_plan_sequence *sequences;
+    int64_t n_sequences, rows, head_rows;
+} step;
+
 static const float *read_at(const nk_buffer *buffers, int64_t index, int64_t offset) {
     return index < 0 ? NULL : (const float *)buffers[index].data + offset;
 }
 
-static void run_op(const kernel_table *K, const nk_op *op, float f, const nk_buffer *buf, int64_t rows, int64_t start,
-                   int64_t last) {
-    const int64_t skip = op->rows_kind == NK_ROWS_LAST ? rows - last : 0;
-    const int64_t R = op->rows_kind == NK_ROWS_ALL ? rows : last;
-    if (R <= 0) return;
-    const float *a = read_at(buf, op->a, op->a_offset + skip * op->a_stride);
-    float *out = (float *)buf[op->out].data + op->out_offset;
+static int in_range(const int32_t *index, int64_t n, int64_t end) {
+    for (int64_t i = 0; i < n; i++)
+        if (index[i] < 0 || index[i] >= end) return 0;
+    return 1;
+}
+
+int64_t nk_plan_cache_bytes(const nk_plan_cache *cache, int64_t kv_type, int64_t capacity) {
+    if (kv_type != 0) return 0;
+    return cache->layers * cache->kv_heads * capacity * cache->head_dim * 4;
+}
+
+static void positions(const step *s, int32_t *out) {
+    for (int64_t i = 0; i < s->n_sequences; i++)
+        for (int64_t r = 0; r < s->sequences[i].rows; r++) *out++ = (int32_t)(s->sequences[i].start + r);
+}
+
+static void gather(const step *s, const nk_op *op, const float *a, float *out) {
+    for (int64_t i = 0; i < s->n_sequences; i++) {
+        const nk_plan_sequence *q = &s->sequences[i];
+        for (int64_t r = q->rows - q->last; r < q->rows; r++, out += op->out_stride)
+            memcpy(out, a + r * op->a_stride, (size_t)op->n * sizeof(float));
+        a += q->rows * op->a_stride;
+    }
+}
+
+static void embed(const step *s, const nk_op *op, float f, float *out, int64_t rows) {
+    const nk_buffer *buf = s->plan->buffers;
+    const float *table = buf[op->b].data;
+    const int32_t *ids = buf[op->a].data;
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(out + r * op->out_stride, table + ids[r] * op->n, (size_t)op->n * sizeof(float));
+    if (f != 1) s->K->serve_add(out, op->out_stride, out, op->out_stride, NULL, 0, rows, op->n, f, 0);
+}
+
+static void add_table(const step *s, const nk_op *op, float *out, int64_t rows) {
+    const float *table = s->plan->buffers[op->b].data;
+    const int32_t *index = s->plan->buffers[op->a].data;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < op->n; i++) out[r * op->out_stride + i] += table[index[r] * op->n + i];
+}
+
+static void product(const step *s, const nk_op *op, const float *a, float *out, int64_t rows) {
+    const nk_buffer *buf = s->plan->buffers;
+    const float *bias = read_at(buf, op->bias, 0), *c = read_at(buf, op->c, op->c_offset);
+    if (op->type == 0)
+        s->K->gemm_f32(0, 1, rows, op->n, op->k, a, op->a_stride, buf[op->b].data, op->k, out, op->out_stride, 0, bias,
+                       c, op->c_stride);
+    else {
+        s->K->gemm_q8_0(rows, op->n, op->k, a, op->a_stride, buf[op->b].data, out, op->out_stride, c, op->c_stride);
+        if (bias)
+            for (int64_t r = 0; r < rows; r++)
+                s->K->serve_add(out + r * op->out_stride, 0, out + r * op->out_stride, 0, bias, 0, 1, op->n, 1, 0);
+    }
+}
+
+static float *cache_rows(const nk_plan_cache *cache, const nk_plan_sequence *q, uint8_t *base, int64_t layer,
+                         int64_t kv_head) {
+    return (float *)base + (layer * cache->kv_heads + kv_head) * q->capacity * cache->head_dim;
+}
+
+static void kv_store(const step *s, const nk_op *op, const float *a) {
+    const nk_plan_cache *cache = &s->plan->cache;
+    const int64_t D = cache->head_dim;
+    for (int64_t i = 0; i < s->n_sequences; i++) {
+        const nk_plan_sequence *q = &s->sequences[i];
+        for (int64_t h = 0; h < cache->kv_heads; h++) {
+            float *to = cache_rows(cache, q, op->mode ? q->values : q->keys, op->layer, h) + q->start * D;
+            for (int64_t r = 0; r < q->rows; r++) memcpy(to + r * D, a + r * op->a_stride + h * D, (size_t)D * 4);
+        }
+        a += q->rows * op->a_stride;
+    }
+}
+
+static void attention(const step *s, const nk_op *op, const float *scalars, const float *a, float *out) {
+    const nk_plan_cache *cache = &s->plan->cache;
+    const int64_t D = cache->head_dim, group = op->heads / cache->kv_heads;
+    for (int64_t i = 0; i < s->n_sequences; i++) {
+        const nk_plan_sequence *q = &s->sequences[i];
+        const int64_t rows = op->rows_kind == NK_ROWS_HEAD ? q->last : q->rows, skip = q->rows - rows;
+        for (int64_t h = 0; h < cache->kv_heads && rows > 0; h++)
+            s->K->attention(out + skip * op->out_stride + h * group * D, NULL, a + skip * op->a_stride + h * group * D,
+                            cache_rows(cache, q, q->keys, op->layer, h), cache_rows(cache, q, q->values, op->layer, h),
+                            1, rows, q->start + q->rows, group, 1, D, op->a_stride, 0, D, 0, op->out_stride, 0,
+                            scalars[0], 1);
+        a += q->rows * op->a_stride;
+        out += q->rows * op->out_stride;
+    }
+}
+
+static int run_op(const step *s, const nk_op *op, const float *scalars) {
+    const nk_buffer *buf = s->plan->buffers;
+    const int64_t R = op->rows_kind == NK_ROWS_HEAD ? s->head_rows : s->rows;
+    if (R <= 0) return NK_PLAN_DONE;
+    const float f = scalars[0], g = scalars[1];
+    const float *a = read_at(buf, op->a, op->a_offset), *c = read_at(buf, op->c, op->c_offset);
+    float *out = op->out < 0 ? NULL : (float *)buf[op->out].data + op->out_offset;
     switch ((nk_op_kind)op->kind) {
+    case NK_OP_POSITIONS:
+        positions(s, buf[op->out].data);
+        break;
     case NK_OP_EMBED:
-        K->embedding(out, (const float *)buf[op->b].data, (const int32_t *)buf[op->a].data, R, op->n);
+        if (!in_range((const int32_t *)a, R, op->k)) return NK_PLAN_BAD_INDEX;
+        embed(s, op, f, out, R);
         break;
-    case NK_OP_RMSNORM:
-        K->rmsnorm(out, NULL, a, (const float *)buf[op->b].data, R, op->n, f);
+    case NK_OP_ADD_TABLE:
+        if (!in_range((const int32_t *)a, R, op->k)) return NK_PLAN_BAD_INDEX;
+        add_table(s, op, out, R);
         break;
-    case NK_OP_GEMM_F32:
-        K->gemm_f32(0, 1, R, op->n, op->k, a, op->a_stride, (const float *)buf[op->b].data, op->k, out, op->out_stride,
-                    0, NULL, read_at(buf, op->c, op->c_offset + skip * op->c_stride), op->c_stride);
-        break;
-    case NK_OP_GEMM_Q8:
-        K->gemm_q8_0(R, op->n, op->k, a, op->a_stride, (const uint8_t *)buf[op->b].data, out, op->out_stride,
-                     read_at(buf, op->c, op->c_offset + skip * op->c_stride), op->c_stride);
-        break;
-    case NK_OP_ROPE:
-        K->rope(out, op->out_stride, (const float *)buf[op->b].data, (const float *)buf[op->c].data,
-                (const int32_t *)buf[op->a].data, R, op->n, op->k, 0);
-        break;
-    case NK_OP_KV_STORE:
-        for (int64_t r = 0; r < R; r++)
-            memcpy(out + (start + r) * op->out_stride, a + r * op->a_stride, (size_t)op->n * sizeof(float));
-        break;
-    case NK_OP_ATTENTION: {
-        const int64_t kv_row = op->kv_heads * op->k;
-        K->attention(out, NULL, a, read_at(buf, op->b, op->c_offset), read_at(buf, op->c, op->c_offset), 1, R,
-                     start + rows, op->n, op->kv_heads, op->k, op->a_stride, 0, kv_row, 0, op->out_stride, 0, f, 1);
+    case NK_OP_NORM: {
+        const nk_norm norm = {.kind = (int)op->mode,
+                              .rows = R,
+                              .groups = op->heads,
+                              .n = op->n,
+                              .x = a,
+                              .weight = read_at(buf, op->b, 0),
+                              .bias = read_at(buf, op->bias, 0),
+                              .residual = c,
+                              .x_row = op->a_stride,
+                              .residual_row = op->c_stride,
+                              .out_row = op->out_stride,
+                              .out = out,
+                              .eps = f,
+                              .scale = g};
+        s->K->serve_norm(&norm);
         break;
     }
-    case NK_OP_SWIGLU:
-        K->swiglu(out, a, R, op->n);
+    case NK_OP_PRODUCT:
+        product(s, op, a, out, R);
+        break;
+    case NK_OP_ROPE: {
+        const int32_t *index = buf[op->a].data;
+        if (!in_range(index, R, op->max_rows)) return NK_PLAN_BAD_INDEX;
+        const nk_rope rope = {.x = out,
+                              .x_row = op->out_stride,
+                              .rows = R,
+                              .heads = op->heads,
+                              .D = op->head_dim,
+                              .dim = op->k,
+                              .interleaved = (int)op->mode,
+                              .cos = buf[op->b].data,
+                              .sin = buf[op->c].data,
+                              .index = index};
+        s->K->serve_rope(&rope);
+        break;
+    }
+    case NK_OP_KV_STORE:
+        kv_store(s, op, a);
+        break;
+    case NK_OP_ATTENTION:
+        attention(s, op, scalars, a, out);
+        break;
+    case NK_OP_ACTIVATION:
+        s->K->serve_gate((int)op->mode, (int)op->k, out, op->out_stride, a, op->a_stride, R, op->n);
+        break;
+    case NK_OP_ADD:
+        s->K->serve_add(out, op->out_stride, a, op->a_stride, c, op->c_stride, R, op->n, f, g);
+        break;
+    case NK_OP_GATHER:
+        gather(s, op, a, out);
         break;
     case NK_OP_COUNT:
         break;
     }
+    return NK_PLAN_DONE;
 }
 
-int nk_plan_run(const kernel_table *K, const nk_op *ops, const float *scalars, int64_t n_ops, const nk_buffer *buffers,
-                int64_t rows, int64_t start, int64_t last) {
-    for (int64_t i = 0; i < n_ops; i++) {
-        if (nk_cancelled() || nk_failed()) return 1;
-        run_op(K, &ops[i], scalars[i], buffers, rows, start, last);
+int nk_plan_run(const kernel_table *K, const nk_plan *plan, const nk_plan_sequence *sequences, int64_t n_sequences) {
+    step s = {.K = K, .plan = plan, .sequences = sequences, .n_sequences = n_sequences};
+    for (int64_t i = 0; i < n_sequences; i++) s.rows += sequences[i].rows, s.head_rows += sequences[i].last;
+    for (int64_t i = 0; i < plan->n_ops; i++) {
+        if (nk_cancelled() || nk_failed()) return NK_PLAN_STOPPED;
+        const int result = run_op(&s, &plan->ops[i], plan->scalars + 2 * i);
+        if (result) return result;
     }
-    return nk_cancelled() || nk_failed();
-}
-
-// Whether rows of `width` elements of `size` bytes, `stride` apart from `offset`, lie inside buffer `index`.
-static int fits(const nk_buffer *buf, int64_t n_buffers, int64_t index, int64_t offset, int64_t rows, int64_t stride,
-                int64_t width, int64_t size) {
-    const int64_t limit = (int64_t)1 << 40;
-    if (index < 0 || index >= n_buffers || offset < 0 || rows < 1 || width < 1 || stride < 0) return 0;
-    if (offset > limit || stride > limit || width > limit || rows > ((int64_t)1 << 22)) return 0;
-    int64_t end;
-    if (__builtin_mul_overflow(rows - 1, stride, &end)) return 0;
-    end += offset + width;
-    return end <= buf[index].nbytes / size;
-}
-
-static int op_fits(const nk_op *op, const nk_buffer *buf, int64_t nb, int64_t max_rows, int64_t max_last) {
-    const int64_t limit = (int64_t)1 << 31;
-    if (op->n < 1 || op->k < 0 || op->n > limit || op->k > limit || op->kv_heads < 0 || op->kv_heads > limit) return 0;
-    if (op->rows_kind < NK_ROWS_ALL || op->rows_kind > NK_ROWS_FRONT) return 0;
-    const int64_t rows = op->rows_kind == NK_ROWS_FRONT ? max_last : max_rows;
-    const int64_t out_rows = op->rows_kind == NK_ROWS_ALL ? max_rows : max_last;
-#define A(width) fits(buf, nb, op->a, op->a_offset, rows, op->a_stride, width, 4)
-#define OUT(width) fits(buf, nb, op->out, op->out_offset, out_rows, op->out_stride, width, 4)
-    const int c_fits = op->c < 0 || fits(buf, nb, op->c, op->c_offset, rows, op->c_stride, op->n, 4);
-    switch ((nk_op_kind)op->kind) {
-    case NK_OP_EMBED:
-        return fits(buf, nb, op->a, 0, rows, 1, 1, 4) && fits(buf, nb, op->b, 0, op->k, op->n, op->n, 4) &&
-               op->out_stride == op->n && OUT(op->n);
-    case NK_OP_RMSNORM:
-        return op->a_stride == op->n && op->out_stride == op->n && A(op->n) && OUT(op->n) &&
-               fits(buf, nb, op->b, 0, 1, 0, op->n, 4);
-    case NK_OP_GEMM_F32:
-        return op->k > 0 && A(op->k) && OUT(op->n) && c_fits && fits(buf, nb, op->b, 0, op->n, op->k, op->k, 4);
-    case NK_OP_GEMM_Q8:
-        return op->k > 0 && op->k % NK_Q8_BLOCK == 0 && A(op->k) && OUT(op->n) && c_fits &&
-               fits(buf, nb, op->b, 0, op->n, op->k / NK_Q8_BLOCK * 34, op->k / NK_Q8_BLOCK * 34, 1);
-    case NK_OP_ROPE:
-        return op->k > 0 && op->k % 2 == 0 && OUT(op->n * op->k) && fits(buf, nb, op->a, 0, rows, 1, 1, 4) &&
-               fits(buf, nb, op->b, 0, op->max_rows, op->k / 2, op->k / 2, 4) &&
-               fits(buf, nb, op->c, 0, op->max_rows, op->k / 2, op->k / 2, 4);
-    case NK_OP_KV_STORE:
-        return A(op->n) && fits(buf, nb, op->out, op->out_offset, op->max_rows, op->out_stride, op->n, 4);
-    case NK_OP_ATTENTION: {
-        const int64_t kv_row = op->kv_heads * op->k;
-        return op->k > 0 && op->kv_heads > 0 && op->n % op->kv_heads == 0 && A(op->n * op->k) && OUT(op->n * op->k) &&
-               fits(buf, nb, op->b, op->c_offset, op->max_rows, kv_row, kv_row, 4) &&
-               fits(buf, nb, op->c, op->c_offset, op->max_rows, kv_row, kv_row, 4);
-    }
-    case NK_OP_SWIGLU:
-        return op->a_stride == 2 * op->n && op->out_stride == op->n && A(2 * op->n) && OUT(op->n);
-    case NK_OP_COUNT:
-        break;
-    }
-    return 0;
-#undef A
-#undef OUT
-}
-
-int64_t nk_plan_check(const nk_op *ops, int64_t n_ops, const nk_buffer *buffers, int64_t n_buffers, int64_t max_rows,
-                      int64_t max_last) {
-    for (int64_t i = 0; i < n_ops; i++)
-        if (!op_fits(&ops[i], buffers, n_buffers, max_rows, max_last)) return i + 1;
-    return 0;
+    return nk_cancelled() || nk_failed() ? NK_PLAN_STOPPED : NK_PLAN_DONE;
 }

@@ -66,7 +66,7 @@ def show_plan(model: Model) -> None:
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     print(f"{model.name}: {spec.n_layers} layers, width {spec.d_model}, vocabulary {spec.vocab_size}")
     print(f"a step is one native call: a plan of {kinds.total()} operations ({counts})")
-    shape = f"{network.capacity} positions x {spec.n_layers} layers x {spec.kv_width} float32"
+    shape = f"{network.capacity} positions x {spec.n_layers} layers x {spec.kv_width} {network.kv_type}"
     print(f"one cache: keys and values of {shape} = {network.cache_bytes / 1e6:.1f} MB\n")
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import native_kernels as nk
 from native_kernels import _native
+from native_kernels.plan import PLAN_FIELDS
 
 KINDS = {"gemm", "q8_0", "attention", "partial_sums", "plan", "all"}
 
@@ -80,12 +81,12 @@ def test_every_allocation_that_fails_is_a_memory_error_and_the_next_call_works(i
 
 
 def test_a_plan_without_memory_is_a_memory_error():
-    ops, scalars = np.zeros((0, 16), np.int64), np.zeros(0, np.float32)
+    ops, scalars = np.zeros((0, len(PLAN_FIELDS)), np.int64), np.zeros((0, 2), np.float32)
     live = nk.memory()["plan"]["live"]
     _native._fail_allocation(1)
     with pytest.raises(MemoryError):
-        _native.Plan(ops, scalars, [], 1, 1, 1)
-    plan = _native.Plan(ops, scalars, [], 1, 1, 1)
+        _native.Plan(ops, scalars, [], 1, 1, 1, (1, 1, 1))
+    plan = _native.Plan(ops, scalars, [], 1, 1, 1, (1, 1, 1))
     assert nk.memory()["plan"]["live"] > live
     del plan
     assert nk.memory()["plan"]["live"] == live
