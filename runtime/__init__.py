@@ -10,6 +10,7 @@ from runtime.engine.request import Request
 from runtime.engine.saved import SavedCaches
 from runtime.files.errors import FormatError
 from runtime.generate import Piece
+from runtime.gguf_export import quantize
 from runtime.model import Infill, Model, load_model
 from runtime.text import Tokenizer, load_tokenizer
 
@@ -25,4 +26,5 @@ __all__ = [
     "Tokenizer",
     "load_model",
     "load_tokenizer",
+    "quantize",
 ]
