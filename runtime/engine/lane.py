@@ -173,9 +173,9 @@ class Engine:
         while self._wait():
             if not self._loaded:
                 self._load()
+            self._end_what_is_over()
             if self._news:
                 self._let_in()
-            self._end_what_is_over()
             if self._active:
                 self._step()
 
