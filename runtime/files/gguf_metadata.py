@@ -79,6 +79,11 @@ class Metadata(Mapping):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def typed(self, key: str):
+        """As the mapping gives it, but a number as a numpy scalar of the type it is stored with; KeyError without."""
+        kind, value = self._entries[key][0], self[key]
+        return next((np.array(value, dtype)[()] for name, dtype in SCALARS.values() if name == kind), value)
+
     def type(self, key: str) -> str:
         """Type as stored: "u32", "string", "array[f32]", ...; KeyError without the key."""
         return self._entries[key][0]
