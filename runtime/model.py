@@ -17,13 +17,13 @@ import numpy as np
 
 import native_kernels as nk
 from runtime.engine.cache import CacheStore
-from runtime.engine.generation import Generation, Sampling
+from runtime.engine.generation import Generation
 from runtime.engine.network import Network
 from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import own_section
 from runtime.folders import models_folder
-from runtime.generate import Piece
+from runtime.generate import Chooser, Constraint, Matcher, Piece, Sampling, compile_grammar
 from runtime.models.families import open_model
 from runtime.models.spec import DecoderSpec
 from runtime.prompts import Draft, Prompt, PromptWriter
@@ -103,6 +103,33 @@ class Model:
         """
         return self.draft(source).fit(self.room(max_tokens))
 
+    # ---- choice of tokens --------------------------------------------------------------------------------------
+
+    def check_sampling(self, options: Sampling) -> None:
+        """ValueError if the options do not fit this model. What they need of the vocabulary is made here, once."""
+        beyond = [id for id in options.logit_bias if id >= self.spec.vocab_size]
+        if beyond:
+            raise ValueError(f"logit_bias names id {beyond[0]}, outside the vocabulary of {self.spec.vocab_size}")
+        if options.grammar is not None:
+            if self.tokenizer is None:
+                raise ValueError(f"the model {self.name!r} has no tokenizer: it cannot follow a grammar")
+            _ = self._writer.index().trie
+        if options.dry_multiplier:
+            self._breakers(options)
+
+    def _breakers(self, options: Sampling) -> frozenset[int]:
+        texts = tuple(text.encode() for text in options.dry_breakers)
+        return self._writer.index().containing(texts) if self.tokenizer and texts else frozenset()
+
+    def chooser(self, prompt: Prompt, options: Sampling) -> Chooser:
+        """What chooses the tokens of one request."""
+        matcher = None if options.grammar is None else Matcher(compile_grammar(options.grammar))
+        index = self._writer.index() if matcher is not None else None
+        constraint = Constraint(self.tokenizer, self.stop_ids, prompt.healer, matcher, index)
+        return Chooser(
+            options, prompt.ids, constraint, self._breakers(options) if options.dry_multiplier else frozenset()
+        )
+
     # ---- text --------------------------------------------------------------------------------------------------
 
     def generate(
@@ -117,19 +144,24 @@ class Model:
         stop: Sequence[str] = (),
         grammar=None,
         adapter=None,
+        **more,
     ) -> Iterator[Piece]:
         """Continue a text or ids, piece by piece (logprob: natural log under the model's own distribution).
 
-        Stop strings are not emitted. ValueError for arguments out of range; grammar and adapter must be None so far.
+        grammar: GBNF text or a JSON schema (dict) that the text will fit. more: the other fields of
+        `runtime.generate.Sampling`. Stop strings are not emitted. ValueError for arguments out of range; adapter must
+        be None so far.
         """
-        if grammar is not None or adapter is not None:
-            raise ValueError("grammars and adapters are not supported by this version")
-        options = Sampling(max_tokens, temperature, top_k, top_p, min_p, seed, stop)
+        if adapter is not None:
+            raise ValueError("adapters are not supported by this version")
+        options = Sampling(max_tokens, temperature, top_k, top_p, min_p, seed, stop, grammar, **more)
+        self.check_sampling(options)
         return self._pieces(self.prompt(prompt_or_ids, options.max_tokens), options, {})
 
     def infill(self, prefix: str, suffix: str, max_tokens: int = 64, stop: Sequence[str] = (), **sampling) -> Infill:
         """Text between `prefix` and `suffix` in the model's own format; a caret inside a token is healed."""
         options = Sampling(max_tokens=max_tokens, stop=stop, **sampling)
+        self.check_sampling(options)
         timing: dict = {}
         pieces = list(self._pieces(self.prompt((prefix, suffix), options.max_tokens), options, timing))
         text = "".join(piece.text for piece in pieces)
@@ -139,7 +171,7 @@ class Model:
         with self._lock:
             taken = self._store.acquire(prompt.ids, len(prompt.ids) + options.max_tokens)
         try:
-            run = Generation(self._store, self.tokenizer, prompt, options, self.stop_ids, *taken)
+            run = Generation(self._store, prompt, self.chooser(prompt, options), *taken)
             while run.finish_reason is None:
                 yield from run.advance()
             run.timing.total_ms = run.timing.prefill_ms + run.timing.decode_ms

@@ -55,10 +55,8 @@ class Admission:
         slot, reused = taken
         return Generation(
             self.store,
-            model.tokenizer,
             prompt,
-            request.sampling,
-            model.stop_ids,
+            model.chooser(prompt, request.sampling),
             slot,
             reused,
             request.cancel_flag,

@@ -1,8 +1,8 @@
 """Generation: one request's way from prompt ids to pieces of text, one chunk of work at a time.
 
 It says which ids it wants to run next (`chunk`: a part of its prompt, or the last token with drafts of what may follow)
-and chooses tokens from the scores that come back (`take`), so that whoever drives it (a plain loop in `Model.generate`,
-the lane in `Engine`) can batch, stop, switch or cancel in between. Knows ids, a cache slot and a sampler; no threads,
+and takes tokens from the scores that come back (`take`), so that whoever drives it (a plain loop in `Model.generate`,
+the lane in `Engine`) can batch, stop, switch or cancel in between. Knows ids, a cache slot and a Chooser; no threads,
 no queues.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import codecs
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,33 +18,8 @@ import numpy as np
 import native_kernels as nk
 from runtime.engine.cache import CacheStore, Slot
 from runtime.engine.network import Chunk
-from runtime.generate import Piece, StopRules, make_sampler
+from runtime.generate import Chooser, Piece, StopRules
 from runtime.prompts import Prompt
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to choose tokens and when to stop; defaults are greedy. See runtime.generate for the meaning of each."""
-
-    max_tokens: int = 128
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    seed: int | None = None
-    stop: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        # a tuple, because it is read more than once
-        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
-        if not isinstance(self.max_tokens, (int, np.integer)) or self.max_tokens < 1:
-            raise ValueError(f"max_tokens must be a positive integer, got {self.max_tokens!r}")
-        object.__setattr__(self, "max_tokens", int(self.max_tokens))
-        self.sampler()  # its own checks raise here, in the caller, and not later in the engine's lane
-        StopRules(self.stop)
-
-    def sampler(self):
-        return make_sampler(self.temperature, self.top_k, self.top_p, self.min_p, self.seed)
 
 
 class Drafter(Protocol):
@@ -80,34 +54,33 @@ class Timing:
 class Generation:
     """State of one running request in a cache slot whose first `reused` ids are the prompt's.
 
-    deadline: time.perf_counter() after which no further token is started. drafter: speculation, see `Drafter`.
+    chooser: of this request alone. deadline: time.perf_counter() after which no further token is started.
+    drafter: speculation, see `Drafter`.
     finish_reason: None, then "stop" | "length" | "cancelled".
     """
 
     def __init__(
         self,
         store: CacheStore,
-        tokenizer,
         prompt: Prompt,
-        sampling: Sampling,
-        stop_ids: frozenset[int],
+        chooser: Chooser,
         slot: Slot,
         reused: int,
         cancel: nk.CancelFlag | None = None,
         deadline: float | None = None,
         drafter: Drafter | None = None,
     ) -> None:
-        self.store, self.tokenizer, self.prompt, self.sampling = store, tokenizer, prompt, sampling
-        self.stop_ids, self.slot, self.deadline, self.drafter = stop_ids, slot, deadline, drafter
+        self.store, self.prompt, self.slot, self.deadline, self.drafter = store, prompt, slot, deadline, drafter
+        self.sampling = sampling = chooser.sampling
+        self._chooser = chooser
         self.cancel = cancel or nk.CancelFlag()
         self.finish_reason: str | None = None
         self.timing = Timing(reused_tokens=reused, new_tokens=len(prompt.ids) - reused, cut=prompt.cut)
         self._pending = prompt.ids[reused:]  # ids that are to be run next; while decoding: the token, then drafts
         self._running = 0  # of them, in the chunk that was given out
-        self._sample = sampling.sampler()
         room = store.network.capacity - len(prompt.ids)
         self._most = max(1, min(sampling.max_tokens, room + 1))
-        self._stops = StopRules(sampling.stop, stop_ids, self._most)
+        self._stops = StopRules(sampling.stop, chooser.stop_ids, self._most)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
@@ -203,24 +176,18 @@ class Generation:
 
     def _choose(self, logits: np.ndarray) -> Piece:
         """Sample the next token and turn it into visible text."""
-        healer = self.prompt.healer
-        token, logprob = self._sample(logits, healer.allowed() if healer else None)
+        choice = self._chooser.choose(logits)
         self.timing.generated_tokens += 1
-        text = "" if token in self.stop_ids else self._visible(token)
-        shown, finished = self._stops.feed(token, text)
+        shown, finished = self._stops.feed(choice.id, self._utf8.decode(choice.raw))
         if finished:
             self.finish_reason = self._stops.reason
             if self.finish_reason == "length" and self.sampling.max_tokens > self.timing.generated_tokens:
                 self.timing.lose("context")
-        elif self._late():
+        elif self._chooser.finished:
             shown += self._stops.flush()  # what could have begun a stop string is text after all
+            self.finish_reason = "stop"
+        elif self._late():
+            shown += self._stops.flush()
             self.finish_reason = "length"
             self.timing.lose("deadline")
-        return Piece(token, shown, logprob)
-
-    def _visible(self, token: int) -> str:
-        if self.tokenizer is None or token >= self.tokenizer.vocab_size:  # a padding row of the table has no text
-            return ""
-        healer = self.prompt.healer
-        raw = healer.accept(token) if healer else self.tokenizer.token_bytes(token)
-        return self._utf8.decode(raw)
+        return Piece(choice.id, shown, choice.logprob, choice.top)

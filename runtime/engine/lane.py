@@ -14,13 +14,14 @@ import time
 import native_kernels as nk
 from runtime.engine.admission import Admission
 from runtime.engine.cache import CacheStore
-from runtime.engine.generation import Generation, Sampling
+from runtime.engine.generation import Generation
 from runtime.engine.network import Chunk
 from runtime.engine.pace import Pace
 from runtime.engine.request import PRIORITIES, Request
 from runtime.engine.saved import SavedCaches
 from runtime.engine.schedule import Limits, Step, choose
 from runtime.files.errors import FormatError
+from runtime.generate import Sampling
 
 MOST_WAITING = 256
 _SMOOTH = 0.05  # seconds that a chunk of a prompt may keep others waiting
@@ -116,6 +117,7 @@ class Engine:
         if deadline_ms is not None and not deadline_ms > 0:
             raise ValueError(f"deadline_ms must be positive, got {deadline_ms!r}")
         options = Sampling(**sampling)
+        self.model.check_sampling(options)
         draft = self.model.draft(prompt)
         fitted = draft.fit(self.model.room(options.max_tokens))
         request = Request(draft, fitted, options, priority, deadline_ms, self._cancelled)

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import native_kernels as nk
-from runtime.engine.generation import Sampling, Timing
-from runtime.generate import Piece
+from runtime.engine.generation import Timing
+from runtime.generate import Piece, Sampling
 from runtime.prompts import Draft, Prompt
 
 PRIORITIES = ("completion", "chat", "background")

@@ -11,8 +11,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
+
+from runtime.text._text import ByteTrie
 
 _CACHED_RESTS = 512
 _MAX_DROP = 4
@@ -32,7 +35,26 @@ class TokenIndex:
             self._exact.setdefault(b, []).append(id)
         self._special = special
         self._token_bytes = tokenizer.token_bytes
+        self._size = tokenizer.vocab_size
         self._cache: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self._contained: tuple[tuple[bytes, ...], frozenset[int]] = ((), frozenset())
+
+    @cached_property
+    def trie(self) -> ByteTrie:
+        """The same tokens for the masks of grammars."""
+        return ByteTrie(self._bytes, self._ids.astype(np.int32).tobytes())
+
+    def ordinary(self, id: int) -> bytes:
+        """Bytes of a token that is not special; none for special ones and for ids beyond the vocabulary."""
+        return b"" if id in self._special or id >= self._size else self._token_bytes(id)
+
+    def containing(self, texts: tuple[bytes, ...]) -> frozenset[int]:
+        """Ids of the tokens that contain one of the texts; those of the latest texts are kept."""
+        if self._contained[0] != texts:
+            pairs = zip(self._bytes, self._ids.tolist(), strict=True)
+            found = frozenset(id for token, id in pairs if any(text in token for text in texts))
+            self._contained = (texts, found)
+        return self._contained[1]
 
     def _range(self, rest: bytes) -> tuple[int, int]:
         """Positions of the tokens that begin with `rest`."""

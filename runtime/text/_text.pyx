@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=False
 """The loops of the tokenizers: pre-token scanners; merge loop, bounded pre-token cache and training loop of byte-level BPE;
-look-up with byte fallback; Viterbi and expectations of Unigram.
+look-up with byte fallback; Viterbi and expectations of Unigram; masks of a vocabulary under a grammar.
 
 Works on UTF-8 bytes (lone surrogates as their three "surrogatepass" bytes) and on integer ids only: knows nothing about files,
 special tokens or normalisation (`bpe.py`, `tokenizer_json.py`). Everything runs under the interpreter lock, so one Core may be
@@ -10,7 +10,7 @@ The scanners are hand-written equals of the split patterns in `pretokenize.py`; 
 """
 
 from libc.math cimport INFINITY, exp, log1p
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -24,3 +24,5 @@ include "_scan.pxi"
 include "_bpe.pxi"
 include "_bpe_train.pxi"
 include "_pieces.pxi"
+include "_trie.pxi"
+include "_matcher.pxi"
