@@ -87,11 +87,11 @@ def attention_cached(q, sequences, kv_heads, kv_type, scale, softcap=0.0, window
         )
         for r in range(rows):
             seen = visible(start + r, length, window, causal)
-            for h in range(heads):
-                of = h // (heads // kv_heads)
-                scores = (k[of, seen] * q[row + r, h].astype(np.float64)).sum(axis=-1) * scale
-                if softcap:
-                    scores = softcap * np.tanh(scores / softcap)
-                p = np.exp(scores - scores.max())
-                result[row + r, h] = (p[:, None] * v[of, seen]).sum(axis=0) / p.sum()
+            grouped = q[row + r].astype(np.float64).reshape(kv_heads, heads // kv_heads, 1, D)
+            scores = (grouped * k[:, None, seen]).sum(axis=-1) * scale  # (kv_heads, group, keys)
+            if softcap:
+                scores = softcap * np.tanh(scores / softcap)
+            p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            p /= p.sum(axis=-1, keepdims=True)
+            result[row + r] = (p[..., None] * v[:, None, seen]).sum(axis=2).reshape(heads, D)
     return result
