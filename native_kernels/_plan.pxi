@@ -21,6 +21,7 @@ cdef extern from "plan.h" nogil:
         int64_t n_buffers
         nk_plan_cache cache
         int64_t max_rows, max_head, capacity
+        nk_sequence *work
     int64_t nk_plan_cache_bytes(const nk_plan_cache *cache, int64_t kv_type, int64_t capacity)
     int64_t nk_plan_check(const nk_plan *plan)
     int nk_plan_run(const kernel_table *table, const nk_plan *plan, const nk_plan_sequence *sequences, int64_t n)
@@ -43,6 +44,7 @@ cdef class CancelFlag:
 
 cdef enum:
     MOST_POSITIONS = 1 << 30
+    MOST_HEAD = 512  # values of a head: what attention_cached takes
 
 
 cdef class Plan:
@@ -72,7 +74,7 @@ cdef class Plan:
         if not 1 <= max_head <= max_rows <= capacity <= MOST_POSITIONS:
             raise ValueError(f"need 1 <= max_head {max_head} <= max_rows {max_rows} <= capacity {capacity}")
         layers, kv_heads, head_dim = cache
-        if not (1 <= layers <= 1 << 16 and 1 <= kv_heads <= 1 << 16 and 1 <= head_dim <= 1 << 16):
+        if not (1 <= layers <= 1 << 16 and 1 <= kv_heads <= 1 << 16 and 1 <= head_dim <= MOST_HEAD):
             raise ValueError(f"a cache of {layers} layers, {kv_heads} heads of {head_dim} values")
         self._buffers = list(buffers)
         self._external = [i for i, item in enumerate(self._buffers) if isinstance(item, int)]
@@ -82,6 +84,7 @@ cdef class Plan:
         self._plan.buffers = <nk_buffer *>nk_alloc(NK_MEMORY_PLAN, max(1, self._plan.n_buffers), sizeof(nk_buffer))
         self._most_sequences = max_rows
         self._sequences = <nk_plan_sequence *>nk_alloc(NK_MEMORY_PLAN, max_rows, sizeof(nk_plan_sequence))
+        self._plan.work = <nk_sequence *>nk_alloc(NK_MEMORY_PLAN, max_rows, sizeof(nk_sequence))
         _finished()
         for i in range(self._plan.n_buffers):
             item = self._buffers[i]
@@ -103,12 +106,14 @@ cdef class Plan:
     def __dealloc__(self):
         nk_free(self._plan.buffers)
         nk_free(self._sequences)
+        nk_free(self._plan.work)
 
     def cache_bytes(self, int64_t kv_type, int64_t capacity):
         """Bytes of the keys (as many are the values) of a sequence of `capacity` positions; ValueError if unknown."""
         cdef int64_t size = nk_plan_cache_bytes(&self._plan.cache, kv_type, capacity)
         if not 1 <= capacity <= MOST_POSITIONS or size <= 0:
-            raise ValueError(f"no cache of storage type {kv_type} for {capacity} positions")
+            raise ValueError(f"no cache of storage type {kv_type} for {capacity} positions of heads of "
+                             f"{self._plan.cache.head_dim}")
         return size
 
     def run(self, list sequences, dict external, CancelFlag cancel=None):

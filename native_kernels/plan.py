@@ -21,7 +21,7 @@ KIND_NAMES = "positions embed add_table norm product rope kv_store attention act
 _KINDS = {name: number for number, name in enumerate(KIND_NAMES)}
 NORMS = {"rms": 0, "layer": 1}
 ACTIVATIONS = {"relu": 0, "tanh": 1, "sigmoid": 2, "silu": 3, "gelu_tanh": 4, "gelu": 5, "relu2": 6, "quick_gelu": 7}
-CACHE_TYPES = {"f32": 0}
+CACHE_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
 
 
 @dataclass(frozen=True)

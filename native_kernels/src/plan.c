@@ -22,9 +22,15 @@ static int in_range(const int32_t *index, int64_t n, int64_t end) {
     return 1;
 }
 
+static int64_t kv_row_bytes(int64_t kv_type, int64_t D) {
+    return kv_type == NK_KV_F32                            ? 4 * D
+           : kv_type == NK_KV_F16                          ? 2 * D
+           : kv_type == NK_KV_Q8_0 && D % NK_Q8_BLOCK == 0 ? D / NK_Q8_BLOCK * 34
+                                                           : 0;
+}
+
 int64_t nk_plan_cache_bytes(const nk_plan_cache *cache, int64_t kv_type, int64_t capacity) {
-    if (kv_type != 0) return 0;
-    return cache->layers * cache->kv_heads * capacity * cache->head_dim * 4;
+    return cache->layers * cache->kv_heads * capacity * kv_row_bytes(kv_type, cache->head_dim);
 }
 
 static void positions(const step *s, int32_t *out) {
@@ -71,37 +77,44 @@ static void product(const step *s, const nk_op *op, const float *a, float *out, 
     }
 }
 
-static float *cache_rows(const nk_plan_cache *cache, const nk_plan_sequence *q, uint8_t *base, int64_t layer,
-                         int64_t kv_head) {
-    return (float *)base + (layer * cache->kv_heads + kv_head) * q->capacity * cache->head_dim;
+// The sequences as the cache kernels want them, for one layer; `trailing`: only their head rows.
+static void layer_sequences(const step *s, int64_t layer, int trailing) {
+    const nk_plan_cache *cache = &s->plan->cache;
+    int64_t row = 0;
+    for (int64_t i = 0; i < s->n_sequences; i++) {
+        const nk_plan_sequence *q = &s->sequences[i];
+        const int64_t rows = trailing ? q->last : q->rows, skip = q->rows - rows;
+        const int64_t at = layer * cache->kv_heads * q->capacity * kv_row_bytes(q->kv_type, cache->head_dim);
+        s->plan->work[i] = (nk_sequence){row + skip, rows, q->start + skip, q->capacity, q->keys + at, q->values + at};
+        row += q->rows;
+    }
 }
 
 static void kv_store(const step *s, const nk_op *op, const float *a) {
     const nk_plan_cache *cache = &s->plan->cache;
-    const int64_t D = cache->head_dim;
-    for (int64_t i = 0; i < s->n_sequences; i++) {
-        const nk_plan_sequence *q = &s->sequences[i];
-        for (int64_t h = 0; h < cache->kv_heads; h++) {
-            float *to = cache_rows(cache, q, op->mode ? q->values : q->keys, op->layer, h) + q->start * D;
-            for (int64_t r = 0; r < q->rows; r++) memcpy(to + r * D, a + r * op->a_stride + h * D, (size_t)D * 4);
-        }
-        a += q->rows * op->a_stride;
-    }
+    layer_sequences(s, op->layer, 0);
+    for (int64_t i = 0; i < s->n_sequences; i++)
+        s->K->kv_store((int)s->sequences[i].kv_type, a + s->plan->work[i].row * op->a_stride, op->a_stride,
+                       cache->kv_heads, cache->head_dim, &s->plan->work[i], (int)op->mode);
 }
 
 static void attention(const step *s, const nk_op *op, const float *scalars, const float *a, float *out) {
-    const nk_plan_cache *cache = &s->plan->cache;
-    const int64_t D = cache->head_dim, group = op->heads / cache->kv_heads;
-    for (int64_t i = 0; i < s->n_sequences; i++) {
-        const nk_plan_sequence *q = &s->sequences[i];
-        const int64_t rows = op->rows_kind == NK_ROWS_HEAD ? q->last : q->rows, skip = q->rows - rows;
-        for (int64_t h = 0; h < cache->kv_heads && rows > 0; h++)
-            s->K->attention(out + skip * op->out_stride + h * group * D, NULL, a + skip * op->a_stride + h * group * D,
-                            cache_rows(cache, q, q->keys, op->layer, h), cache_rows(cache, q, q->values, op->layer, h),
-                            1, rows, q->start + q->rows, group, 1, D, op->a_stride, 0, D, 0, op->out_stride, 0,
-                            scalars[0], 1);
-        a += q->rows * op->a_stride;
-        out += q->rows * op->out_stride;
+    nk_cached_attention job = {.q = a,
+                               .out = out,
+                               .q_row = op->a_stride,
+                               .o_row = op->out_stride,
+                               .heads = op->heads,
+                               .kv_heads = op->kv_heads,
+                               .D = op->head_dim,
+                               .scale = scalars[0],
+                               .softcap = scalars[1],
+                               .window = op->window,
+                               .causal = 1};
+    layer_sequences(s, op->layer, op->rows_kind == NK_ROWS_HEAD);
+    for (int64_t i = 0, end; i < s->n_sequences; i = end) { // a kernel call works on one storage type
+        job.kv_type = (int)s->sequences[i].kv_type;
+        for (end = i + 1; end < s->n_sequences && s->sequences[end].kv_type == job.kv_type;) end++;
+        s->K->attention_cached(&job, s->plan->work + i, end - i);
     }
 }
 

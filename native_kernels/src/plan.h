@@ -69,11 +69,12 @@ typedef struct {
     int64_t n_buffers;
     nk_plan_cache cache;
     int64_t max_rows, max_head, capacity; // rows and head rows of a step, positions of a sequence: at most
+    nk_sequence *work;                    // room for max_rows entries
 } nk_plan;
 
 enum { NK_PLAN_DONE = 0, NK_PLAN_STOPPED = 1, NK_PLAN_BAD_INDEX = 2 };
 
-// Bytes of the keys (or of the values) of one sequence of `capacity` positions, all layers. 0: kv_type is unknown.
+// Bytes of the keys (or of the values) of one sequence of `capacity` positions, all layers. 0: kv_type does not fit.
 int64_t nk_plan_cache_bytes(const nk_plan_cache *cache, int64_t kv_type, int64_t capacity);
 
 // 0: fits. Otherwise the 1-based number of the first operation that would reach outside a buffer for the largest step,

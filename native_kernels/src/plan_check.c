@@ -90,7 +90,7 @@ static int op_fits(const nk_plan *p, const nk_op *op) {
                op->kv_heads == cache->kv_heads && op->head_dim == cache->head_dim && A(op->kv_heads * op->head_dim);
     case NK_OP_ATTENTION: // on head rows, too, it touches rows of the whole step
         return op->layer < cache->layers && op->kv_heads == cache->kv_heads && op->head_dim == cache->head_dim &&
-               op->heads % op->kv_heads == 0 && op->window == 0 &&
+               op->heads % op->kv_heads == 0 &&
                fits(p, 0, op->a, op->a_offset, p->max_rows, op->a_stride, q_width, 4) &&
                written(p, 0, op->out, op->out_offset, p->max_rows, op->out_stride, q_width);
     case NK_OP_ACTIVATION:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from native_kernels.plan import CACHE_TYPES
+import native_kernels as nk
 
 
-def row_bytes(kv_type: str, head_dim: int) -> int:
-    """Bytes of the keys (or values) of one head at one position; ValueError for an unknown storage type."""
-    if kv_type not in CACHE_TYPES:
-        raise ValueError(f"kv_type must be one of {', '.join(CACHE_TYPES)}, got {kv_type!r}")
-    return 4 * head_dim
+def fitting_type(kv_type: str, head_dim: int) -> str:
+    """The storage type itself, or "f16" instead of "q8_0" where heads are no multiple of a Q8_0 block."""
+    return "f16" if kv_type == "q8_0" and head_dim % 32 else kv_type
 
 
 class Cache:
@@ -26,7 +24,7 @@ class Cache:
 
     def __init__(self, layers: int, kv_heads: int, head_dim: int, capacity: int, kv_type: str = "f32") -> None:
         self.kv_type, self.capacity, self.head_dim = kv_type, capacity, head_dim
-        shape = (layers, kv_heads, capacity, row_bytes(kv_type, head_dim))
+        shape = (layers, kv_heads, capacity, nk.kv_bytes(kv_type, 1, 1, head_dim))
         self.keys, self.values = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
 
     @property

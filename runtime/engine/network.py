@@ -15,7 +15,7 @@ import numpy as np
 import native_kernels as nk
 from native_kernels.plan import CACHE_TYPES
 from runtime.engine.compiler import Compiler
-from runtime.engine.kv_cache import Cache, row_bytes
+from runtime.engine.kv_cache import Cache, fitting_type
 from runtime.engine.weight_store import WeightStore
 from runtime.models.spec import DecoderSpec
 
@@ -44,7 +44,8 @@ class Network:
 
     weights: canonical name -> StoredTensor or float32 array. precision: "f32" (exact), or "q8_0" (matrices as packed
     Q8_0, products in int8; matrices whose rows are no multiple of 32 stay float32). capacity: most positions of a
-    sequence, at most spec.max_context. kv_type: how caches store keys and values, unless they are asked otherwise.
+    sequence, at most spec.max_context. kv_type: how caches store keys and values
+    ("f32", "f16", or "q8_0", for which heads of no multiple of 32 take "f16"), unless they are asked otherwise.
     """
 
     def __init__(
@@ -55,10 +56,9 @@ class Network:
         capacity: int | None = None,
         kv_type: str = "f32",
     ) -> None:
-        self.spec, self.precision, self.kv_type = spec, precision, kv_type
+        self.spec, self.precision, self.kv_type = spec, precision, fitting_type(kv_type, spec.head_dim)
         self.capacity = min(capacity or spec.max_context, spec.max_context)
         self.max_rows = self.max_last = min(MAX_ROWS, self.capacity)  # of a step: rows, and rows with scores
-        row_bytes(kv_type, spec.head_dim)
         self._lock = threading.Lock()
         self._step = Compiler(spec, WeightStore(weights, precision), self.max_rows, self.capacity).step
         self._plan = self._step.builder.build()
@@ -72,8 +72,8 @@ class Network:
     def kv_bytes(self, capacity: int | None = None, kv_type: str | None = None) -> int:
         """Bytes of a cache for `capacity` positions (all that fit if None)."""
         spec = self.spec
-        heads = 2 * spec.n_layers * spec.n_kv_heads * (capacity or self.capacity)
-        return heads * row_bytes(kv_type or self.kv_type, spec.head_dim)
+        kv_type = fitting_type(kv_type or self.kv_type, spec.head_dim)
+        return 2 * spec.n_layers * nk.kv_bytes(kv_type, spec.n_kv_heads, capacity or self.capacity, spec.head_dim)
 
     @property
     def cache_bytes(self) -> int:
@@ -85,7 +85,27 @@ class Network:
         capacity, spec = capacity or self.capacity, self.spec
         if not 1 <= capacity <= self.capacity:
             raise ValueError(f"a cache for {capacity} positions; the network serves up to {self.capacity}")
-        return Cache(spec.n_layers, spec.n_kv_heads, spec.head_dim, capacity, kv_type or self.kv_type)
+        kv_type = fitting_type(kv_type or self.kv_type, spec.head_dim)
+        return Cache(spec.n_layers, spec.n_kv_heads, spec.head_dim, capacity, kv_type)
+
+    def rope_shift(self, cache: Cache, begin: int, end: int, by: int) -> None:
+        """Turn the keys at positions begin .. end of a cache as if their texts stood `by` positions further on.
+
+        For rows that were moved there. What the rows say of the text before them stays as it was: reusing them is an
+        approximation. ValueError where positions are learned (they cannot be moved) or lie outside the cache.
+        """
+        spec = self.spec
+        if spec.positions == "learned":
+            raise ValueError("this model's learned positions cannot be shifted")
+        for n in range(spec.n_layers):
+            rope = spec.rope_of(n)
+            if rope is None:
+                continue
+            angles = rope.frequencies(end) * np.float32(by)
+            cos, sin = np.cos(angles), np.sin(angles)
+            nk.kv_rotate(
+                cache.kv_type, cache.keys[n], spec.n_kv_heads, spec.head_dim, begin, end, cos, sin, rope.interleaved
+            )
 
     # ---- run ---------------------------------------------------------------------------------------------------
 

@@ -202,4 +202,4 @@ def test_names_are_the_numbers_of_the_native_side():
     with open(source + "kernels.h", encoding="utf-8") as file:
         names = file.read().split("enum { NK_RELU")[1].split("}")[0].replace("GELU_ERF", "GELU").split(",")[1:]
     assert [f"NK_{name}".upper() for name in list(ACTIVATIONS)[1:]] == [name.strip() for name in names[:-1]]
-    assert CACHE_TYPES["f32"] == 0
+    assert CACHE_TYPES == {"f32": 0, "f16": 1, "q8_0": 8}  # NK_KV_*
