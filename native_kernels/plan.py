@@ -15,9 +15,11 @@ from native_kernels._native import Plan
 
 PLAN_FIELDS = (
     "kind rows_kind mode a b c out bias type packed n k heads kv_heads head_dim layer window max_rows "
-    "a_offset a_stride c_offset c_stride out_offset out_stride"
+    "a_offset a_stride c_offset c_stride out_offset out_stride experts chosen norm_chosen b2 type2 bias2 scratch"
 ).split()
-KIND_NAMES = "positions embed add_table norm product rope kv_store attention activation add gather".split()  # by number
+KIND_NAMES = (
+    "positions embed add_table norm product rope kv_store attention activation add gather experts".split()
+)  # by number
 _KINDS = {name: number for number, name in enumerate(KIND_NAMES)}
 NORMS = {"rms": 0, "layer": 1}
 ACTIVATIONS = {"relu": 0, "tanh": 1, "sigmoid": 2, "silu": 3, "gelu_tanh": 4, "gelu": 5, "relu2": 6, "quick_gelu": 7}
@@ -84,7 +86,9 @@ class PlanBuilder:
         return self.buffers[view.index]
 
     def _op(self, kind: str, f: float = 0.0, g: float = 0.0, head: bool = False, **fields: int) -> None:
-        row = dict.fromkeys(PLAN_FIELDS, 0) | {"a": -1, "b": -1, "c": -1, "out": -1, "bias": -1}
+        row = dict.fromkeys(PLAN_FIELDS, 0) | dict.fromkeys(
+            ("a", "b", "c", "out", "bias", "b2", "bias2", "scratch"), -1
+        )
         row |= {"kind": _KINDS[kind], "rows_kind": int(head)} | fields
         self._ops.append([row[name] for name in PLAN_FIELDS])
         self._scalars.append((f, g))
@@ -168,6 +172,36 @@ class PlanBuilder:
     def gather(self, x: View, out: View) -> None:
         """Copy the head rows of x to the front of out."""
         self._op("gather", head=True, n=x.width, **_a(x), **_out(out))
+
+    def experts(
+        self,
+        x: View,
+        scores: View,
+        chosen: int,
+        norm_chosen: bool,
+        activation: str,
+        up: Matrix,
+        up_bias: int | None,
+        down: Matrix,
+        down_bias: int | None,
+        scratch: View,
+        out: View,
+        head: bool = False,
+    ) -> None:
+        """out = the weighted sum of the `chosen` experts with the best router scores, each a gated feed-forward.
+
+        up: gate over up of each expert, one behind the other; down likewise. scratch: experts_scratch(...) wide.
+        """
+        sizes = {"n": x.width, "k": down.columns, "experts": scores.width, "chosen": chosen}
+        fields = {"type2": down.type, "b2": down.index, "scratch": scratch.index, "norm_chosen": int(norm_chosen)}
+        biases = {"bias": -1 if up_bias is None else up_bias, "bias2": -1 if down_bias is None else down_bias}
+        views = _a(x) | _c(scores) | _out(out) | _matrix(up)
+        self._op("experts", head=head, mode=ACTIVATIONS[activation], **sizes, **fields, **biases, **views)
+
+    @staticmethod
+    def experts_scratch(d_model: int, d_ff: int, chosen: int) -> int:
+        """Floats of scratch for each row of an `experts` operation."""
+        return 2 * d_model + 3 * d_ff + 2 * chosen + 1
 
     def operations(self) -> list[tuple[str, int]]:
         """(kind, bytes of the matrix that it reads: 0 for all but products) of each operation, in order."""

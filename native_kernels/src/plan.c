@@ -63,17 +63,15 @@ static void add_table(const step *s, const nk_op *op, float *out, int64_t rows) 
         for (int64_t i = 0; i < op->n; i++) out[r * op->out_stride + i] += table[index[r] * op->n + i];
 }
 
-static void product(const step *s, const nk_op *op, const float *a, float *out, int64_t rows) {
-    const nk_buffer *buf = s->plan->buffers;
-    const float *bias = read_at(buf, op->bias, 0), *c = read_at(buf, op->c, op->c_offset);
-    if (op->type == 0)
-        s->K->gemm_f32(0, 1, rows, op->n, op->k, a, op->a_stride, buf[op->b].data, op->k, out, op->out_stride, 0, bias,
-                       c, op->c_stride);
+void nk_product(const kernel_table *K, int64_t type, int64_t rows, int64_t n, int64_t k, const float *a,
+                int64_t a_stride, const uint8_t *weights, float *out, int64_t out_stride, const float *bias,
+                const float *residual, int64_t residual_stride) {
+    if (type == 0)
+        K->gemm_f32(0, 1, rows, n, k, a, a_stride, (const float *)(const void *)weights, k, out, out_stride, 0, bias,
+                    residual, residual_stride);
     else {
-        s->K->gemm_q8_0(rows, op->n, op->k, a, op->a_stride, buf[op->b].data, out, op->out_stride, c, op->c_stride);
-        if (bias)
-            for (int64_t r = 0; r < rows; r++)
-                s->K->serve_add(out + r * op->out_stride, 0, out + r * op->out_stride, 0, bias, 0, 1, op->n, 1, 0);
+        K->gemm_q8_0(rows, n, k, a, a_stride, weights, out, out_stride, residual, residual_stride);
+        if (bias) K->serve_add(out, out_stride, out, out_stride, bias, 0, rows, n, 1, 0);
     }
 }
 
@@ -156,7 +154,8 @@ static int run_op(const step *s, const nk_op *op, const float *scalars) {
         break;
     }
     case NK_OP_PRODUCT:
-        product(s, op, a, out, R);
+        nk_product(s->K, op->type, R, op->n, op->k, a, op->a_stride, buf[op->b].data, out, op->out_stride,
+                   read_at(buf, op->bias, 0), c, op->c_stride);
         break;
     case NK_OP_ROPE: {
         const int32_t *index = buf[op->a].data;
@@ -188,6 +187,9 @@ static int run_op(const step *s, const nk_op *op, const float *scalars) {
         break;
     case NK_OP_GATHER:
         gather(s, op, a, out);
+        break;
+    case NK_OP_EXPERTS:
+        nk_run_experts(s->K, op, buf, R);
         break;
     case NK_OP_COUNT:
         break;

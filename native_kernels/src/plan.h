@@ -25,6 +25,11 @@ typedef enum {
     NK_OP_ACTIVATION = 8, // out[r, :n] = act(a[r, :n]) or, with k = 1, act(a[r, :n]) * a[r, n:2n]; act in `mode`
     NK_OP_ADD = 9,        // out[r, :n] = f * a[r, :n], capped by g > 0 as g * tanh(. / g) [+ c[r, :n]]
     NK_OP_GATHER = 10,    // out[i, :n] = a[row of the i-th head row, :n]
+    NK_OP_EXPERTS = 11,   // mixture of experts: out[r, :n] = sum over the `chosen` experts e with the highest router
+                          // scores c[r, :experts] of weight * down_e(act(gate_e(a[r])) * up_e(a[r])), act in `mode`.
+                        // b: for each expert gate over up (2 k, n), bias (2 k); b2: down (n, k), bias2 (n). The weight
+                        // is softmax(scores)[e], divided by the sum of the chosen ones if norm_chosen.
+                        // scratch: nk_experts_scratch floats
     NK_OP_COUNT
 } nk_op_kind;
 
@@ -38,8 +43,9 @@ typedef struct {
     int64_t n, k, heads, kv_heads, head_dim; // sizes, see the kinds above
     int64_t layer, window, max_rows;
     int64_t a_offset, a_stride, c_offset, c_stride, out_offset, out_stride;
+    int64_t experts, chosen, norm_chosen, b2, type2, bias2, scratch; // NK_OP_EXPERTS
 } nk_op;
-enum { NK_OP_FIELDS = 24 };
+enum { NK_OP_FIELDS = 31 };
 _Static_assert(sizeof(nk_op) == NK_OP_FIELDS * 8, "nk_op is NK_OP_FIELDS int64 fields");
 
 typedef struct {
@@ -76,6 +82,18 @@ enum { NK_PLAN_DONE = 0, NK_PLAN_STOPPED = 1, NK_PLAN_BAD_INDEX = 2 };
 
 // Bytes of the keys (or of the values) of one sequence of `capacity` positions, all layers. 0: kv_type does not fit.
 int64_t nk_plan_cache_bytes(const nk_plan_cache *cache, int64_t kv_type, int64_t capacity);
+
+// Floats of work space that NK_OP_EXPERTS needs for `rows` rows.
+int64_t nk_experts_scratch(const nk_op *op, int64_t rows);
+
+// Bytes of `rows` rows of `columns` values stored as `type`; 0 if rows of that type cannot have so many.
+int64_t nk_matrix_bytes(int64_t type, int64_t rows, int64_t columns);
+
+// out = a times the transposed matrix `weights` (n, k) stored as `type` [+ bias] [+ residual].
+void nk_product(const kernel_table *K, int64_t type, int64_t rows, int64_t n, int64_t k, const float *a,
+                int64_t a_stride, const uint8_t *weights, float *out, int64_t out_stride, const float *bias,
+                const float *residual, int64_t residual_stride);
+void nk_run_experts(const kernel_table *K, const nk_op *op, const nk_buffer *buffers, int64_t rows);
 
 // 0: fits. Otherwise the 1-based number of the first operation that would reach outside a buffer for the largest step,
 // or whose fields make no sense.

@@ -26,33 +26,41 @@ static int absent_or_row(const nk_plan *p, int64_t index, int64_t n) {
     return index < 0 || fits(p, 0, index, 0, 1, n, n, 4);
 }
 
+// Whether two buffers share no byte.
+static int apart(const nk_plan *p, int64_t a, int64_t b) {
+    if (a < 0 || b < 0 || a >= p->n_buffers || b >= p->n_buffers) return 0;
+    const uintptr_t a0 = (uintptr_t)p->buffers[a].data, b0 = (uintptr_t)p->buffers[b].data;
+    return a0 + (uintptr_t)p->buffers[a].nbytes <= b0 || b0 + (uintptr_t)p->buffers[b].nbytes <= a0;
+}
+
 // Whether the int32 buffer a names a row of a table for each row, and stays as it is while `out` is written.
 static int names_rows(const nk_plan *p, const nk_op *op, int64_t rows) {
     if (op->a_offset != 0 || !fits(p, 0, op->a, 0, rows, 1, 1, 4)) return 0;
-    if (op->out < 0 || op->out >= p->n_buffers) return 0;
-    const nk_buffer *a = &p->buffers[op->a], *out = &p->buffers[op->out];
-    const uintptr_t a0 = (uintptr_t)a->data, out0 = (uintptr_t)out->data;
-    return a0 + (uintptr_t)a->nbytes <= out0 || out0 + (uintptr_t)out->nbytes <= a0;
+    return apart(p, op->a, op->out);
 }
 
-// Values and bytes of a block of the storage type `type`; 0 for a type that products cannot read.
-static int block_of(int64_t type, int64_t *values, int64_t *bytes) {
-    switch (type) {
-    case 0:
-        *values = 1, *bytes = 4;
-        return 1;
-    case 8:
-        *values = 32, *bytes = 34;
-        return 1;
-    }
-    return 0;
+int64_t nk_matrix_bytes(int64_t type, int64_t rows, int64_t columns) {
+    const int64_t limit = (int64_t)1 << 31;
+    if (rows < 1 || columns < 1 || rows > limit || columns > limit) return 0;
+    if (type == 0) return columns <= limit / 4 ? rows * columns * 4 : 0;
+    return type == 8 && columns % 32 == 0 ? rows * (columns / 32 * 34) : 0;
 }
 
-static int matrix_fits(const nk_plan *p, const nk_op *op, int64_t rows, int64_t columns) {
-    int64_t values, bytes;
-    if (!block_of(op->type, &values, &bytes) || columns < 1 || columns % values) return 0;
-    const int64_t row = columns / values * bytes;
-    return fits(p, 0, op->b, 0, rows, row, row, 1);
+// Whether buffer `index` holds `count` matrices (rows, columns) stored as `type`, one behind the other.
+static int matrices_fit(const nk_plan *p, int64_t index, int64_t type, int64_t count, int64_t rows, int64_t columns) {
+    const int64_t bytes = nk_matrix_bytes(type, rows, columns);
+    return bytes > 0 && fits(p, 0, index, 0, count, bytes, bytes, 1);
+}
+
+static int experts_fit(const nk_plan *p, const nk_op *op, int64_t rows) {
+    if (op->experts < 1 || op->experts > 1 << 16 || op->chosen < 1 || op->chosen > op->experts || op->k < 1) return 0;
+    if (op->mode < 0 || op->mode >= NK_ACTIVATIONS || op->norm_chosen < 0 || op->norm_chosen > 1) return 0;
+    if (op->bias >= 0 && !fits(p, 0, op->bias, 0, op->experts, 2 * op->k, 2 * op->k, 4)) return 0;
+    if (op->bias2 >= 0 && !fits(p, 0, op->bias2, 0, op->experts, op->n, op->n, 4)) return 0;
+    return matrices_fit(p, op->b, op->type, op->experts, 2 * op->k, op->n) &&
+           matrices_fit(p, op->b2, op->type2, op->experts, op->n, op->k) &&
+           written(p, 0, op->scratch, 0, 1, nk_experts_scratch(op, rows), nk_experts_scratch(op, rows)) &&
+           apart(p, op->scratch, op->a) && apart(p, op->scratch, op->c) && apart(p, op->scratch, op->out);
 }
 
 static int op_fits(const nk_plan *p, const nk_op *op) {
@@ -72,7 +80,7 @@ static int op_fits(const nk_plan *p, const nk_op *op) {
     case NK_OP_POSITIONS:
         return op->rows_kind == NK_ROWS_ALL && op->out_offset == 0 && written(p, 0, op->out, 0, rows, 1, 1);
     case NK_OP_EMBED:
-        return op->type == 0 && names_rows(p, op, rows) && matrix_fits(p, op, op->k, op->n) && OUT(op->n);
+        return op->type == 0 && names_rows(p, op, rows) && matrices_fit(p, op->b, 0, 1, op->k, op->n) && OUT(op->n);
     case NK_OP_ADD_TABLE:
         return names_rows(p, op, rows) && fits(p, 0, op->b, 0, op->k, op->n, op->n, 4) && OUT(op->n);
     case NK_OP_NORM:
@@ -80,7 +88,7 @@ static int op_fits(const nk_plan *p, const nk_op *op) {
                fits(p, 0, op->b, 0, 1, op->n, op->n, 4) && absent_or_row(p, op->bias, op->n);
     case NK_OP_PRODUCT:
         return A(op->k) && OUT(op->n) && RESIDUAL(op->n) && absent_or_row(p, op->bias, op->n) &&
-               matrix_fits(p, op, op->n, op->k);
+               matrices_fit(p, op->b, op->type, 1, op->n, op->k);
     case NK_OP_ROPE:
         return op->k > 0 && op->k % 2 == 0 && op->k <= op->head_dim && OUT(q_width) && names_rows(p, op, rows) &&
                fits(p, 0, op->b, 0, op->max_rows, op->k / 2, op->k / 2, 4) &&
@@ -100,6 +108,8 @@ static int op_fits(const nk_plan *p, const nk_op *op) {
     case NK_OP_GATHER:
         return op->rows_kind == NK_ROWS_HEAD && OUT(op->n) && op->out != op->a &&
                fits(p, 0, op->a, op->a_offset, p->max_rows, op->a_stride, op->n, 4);
+    case NK_OP_EXPERTS:
+        return A(op->n) && OUT(op->n) && op->c >= 0 && RESIDUAL(op->experts) && experts_fit(p, op, rows);
     case NK_OP_COUNT:
         break;
     }

@@ -73,6 +73,7 @@ class Compiler:
         self.step = CompiledStep(b, b.buffers[self.ids], hidden.index, logits.index)
         self.normed, self.qkv, self.mixed = (b.activation(n) for n in (spec.d_model, spec.qkv_width, self.q_width))
         self.feed = b.activation(spec.d_ff * (2 if spec.gated else 1)), b.activation(spec.d_ff)
+        self.router: tuple[View, View] | None = None  # scores (n_experts) and work space of layers with experts
         self.branch = b.activation(spec.d_model)  # what a branch adds, where it is normed or scaled first
         x = self._embedding()
         for n in range(spec.n_layers):
@@ -151,12 +152,30 @@ class Compiler:
 
     def _feed_forward(self, p: str, source: View, x: View, after: str | None, head: bool) -> None:
         spec, b = self.spec, self.b
+        if spec.sparse_layers[int(p.split(".")[2])]:
+            self._experts(p, source, x, after, head)
+            return
         names = [p + part for part in (("gate_proj", "up_proj") if spec.gated else ("up_proj",))]
         wide, inner = self.feed
         b.product(source, self.store.matrix(*(f"{name}.weight" for name in names)), wide,
                   bias=self._biases(names, spec.mlp_bias), head=head)  # fmt: skip
         b.activation_of(spec.activation, spec.gated, wide, inner, head=head)
         self._branch(p + "down_proj", spec.mlp_bias, inner, x, after, head)
+
+    def _experts(self, p: str, source: View, x: View, after: str | None, head: bool) -> None:
+        spec, b = self.spec, self.b
+        if self.router is None:
+            width = b.experts_scratch(spec.d_model, spec.expert_d_ff, spec.experts_per_token)
+            self.router = b.activation(spec.n_experts), b.activation(width)
+        scores, scratch = self.router
+        b.product(source, self.store.matrix(p + "gate.weight"), scores, head=head)
+        each = [f"{p}experts.{e}." for e in range(spec.n_experts)]
+        up, down = [[f"{e}gate_proj", f"{e}up_proj"] for e in each], [[f"{e}down_proj"] for e in each]
+        weights = [self.store.stack([[f"{name}.weight" for name in part] for part in parts]) for parts in (up, down)]
+        biases = [self._biases(sum(parts, []), spec.mlp_bias) for parts in (up, down)]
+        b.experts(source, scores, spec.experts_per_token, spec.norm_topk, spec.activation, weights[0], biases[0],
+                  weights[1], biases[1], scratch, self.branch, head=head)  # fmt: skip
+        self._add_branch(x, after, head)
 
     def _branch(self, name: str, has_bias: bool, source: View, x: View, after: str | None, head: bool) -> None:
         """Add a branch's last product to the stream: x += scale * norm(product), norm and scale where there are."""
@@ -166,8 +185,12 @@ class Compiler:
             b.product(source, matrix, x, bias=bias, residual=x, head=head)
             return
         b.product(source, matrix, self.branch, bias=bias, head=head)
+        self._add_branch(x, after, head)
+
+    def _add_branch(self, x: View, after: str | None, head: bool) -> None:
+        scale = self.spec.residual_scale
         if after is None:
-            b.add(self.branch, x, residual=x, scale=scale, head=head)
+            self.b.add(self.branch, x, residual=x, scale=scale, head=head)
         else:
             self._norm(after, self.branch, x, residual=x, scale=scale, head=head)
 

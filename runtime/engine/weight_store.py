@@ -43,6 +43,12 @@ class WeightStore:
         matrix = np.ascontiguousarray(self._float32(name))
         return Matrix(self._builder.constant(matrix), *matrix.shape)
 
+    def stack(self, parts: list[list[str]]) -> Matrix:
+        """A matrix for each list of names, all of the same shape and type, one behind the other in one buffer."""
+        wholes = [np.concatenate([self._float32(name) for name in names]) for names in parts]
+        rows, columns = wholes[0].shape
+        return Matrix(self._builder.constant(np.stack(wholes)), rows, columns)
+
     def matrix(self, *names: str) -> Matrix:
         """The matrices `names`, one below the other, as one to multiply with."""
         if names not in self._made:
