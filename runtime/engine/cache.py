@@ -21,11 +21,12 @@ _WORTH_COPYING = 16  # shorter shared prefixes are computed anew
 class Slot:
     """One sequence's cache. `ids` (int32) are the positions that are valid; `busy` while a request works in it.
 
-    adapter: what the weights were changed by when they were computed; other requests cannot use them.
+    adapter: what the weights were changed by when they were computed, regime: of the rotary positions (Network.regime);
+    a prompt with others cannot use them.
     """
 
-    def __init__(self, cache: Cache, adapter: object = None) -> None:
-        self.cache, self.adapter = cache, adapter
+    def __init__(self, cache: Cache, adapter: object = None, regime: tuple[int, ...] | None = ()) -> None:
+        self.cache, self.adapter, self.regime = cache, adapter, regime
         self.busy = False
         self.promised = 0  # bytes that the request in it may come to need
         self.last_used = 0
@@ -112,6 +113,7 @@ class CacheStore:
             slot = best
         else:
             slot = Slot(self._cache(len(ids), best.cache if best else None, reused), adapter)
+            slot.regime = self.network.regime(len(ids))
             slot.append(ids[:reused])
             self.slots.append(slot)
         slot.truncate(reused)
@@ -125,6 +127,12 @@ class CacheStore:
         if positions > slot.cache.capacity:
             slot.cache = self._cache(positions, slot.cache, len(slot))
 
+    def append(self, slot: Slot, ids: np.ndarray) -> None:
+        """These ids were run at the positions that follow in the slot."""
+        slot.append(ids)
+        if slot.regime != self.network.regime(len(slot)):
+            slot.regime = None  # its keys are of two kinds: they serve this sequence only
+
     def release(self, slot: Slot) -> None:
         """Its request is done; what it holds may be reused, or given up."""
         slot.busy = False
@@ -135,7 +143,9 @@ class CacheStore:
         self.slots = [slot for slot in self.slots if slot.busy or slot is keep]
 
     def _shared(self, slot: Slot, ids: np.ndarray, adapter: object) -> int:
-        return min(common_prefix(slot.ids, ids), len(ids) - 1) if slot.adapter == adapter else 0
+        if slot.adapter != adapter or slot.regime != self.network.regime(len(ids)):
+            return 0
+        return min(common_prefix(slot.ids, ids), len(ids) - 1)
 
     def _longest(self, ids: np.ndarray, adapter: object) -> tuple[Slot | None, int]:
         """The slot that shares most with the prompt, and how much; (None, 0) where it is too little to matter."""

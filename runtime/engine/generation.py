@@ -93,11 +93,6 @@ class Generation:
         """Rows that the next chunk would have at most."""
         return len(self._pending)
 
-    @property
-    def heads(self) -> int:
-        """Rows of the next chunk whose scores would be wanted if it holds all that is pending."""
-        return len(self._pending) if self.decoding else 1
-
     def may_go_on(self, expected: float = 0.0) -> bool:
         """False, with a `finish_reason`, if it was cancelled or the deadline ends it.
 
@@ -118,12 +113,12 @@ class Generation:
         self.store.reserve(self.slot, start + len(ids))
         complete = len(ids) == len(self._pending)
         last = len(ids) if self.decoding else int(complete)
-        return Chunk(ids, start, self.slot.cache, last)
+        return Chunk(ids, start, self.slot.cache, last, len(self.prompt.ids))
 
     def take(self, logits: np.ndarray) -> list[Piece]:
         """The chunk was run: choose tokens from the scores of its last rows, float32 (last, V)."""
         start, ids = len(self.slot), self._pending[: self._running]
-        self.slot.append(ids)
+        self.store.append(self.slot, ids)
         if not self.decoding:
             self._pending = self._pending[len(ids) :]
             if len(self._pending):
@@ -168,7 +163,7 @@ class Generation:
     def _drafts(self) -> np.ndarray:
         network = self.store.network
         left = min(self._most - self.timing.generated_tokens, network.capacity - len(self.slot)) - 1
-        most = min(left, network.max_rows - 1, network.max_last - 1)
+        most = min(left, network.max_rows - 1)
         if most < 1:
             return np.zeros(0, dtype=np.int32)
         ids = np.concatenate([self.slot.ids, self._pending])

@@ -57,10 +57,6 @@ class Active:
     def wanted(self) -> int:
         return self.generation.wanted
 
-    @property
-    def heads(self) -> int:
-        return self.generation.heads
-
 
 class Engine:
     """Serves one model until close() (or the end of a `with` block) ends its thread.
@@ -320,7 +316,6 @@ class Engine:
         step = pace.step or 0.0
         return Limits(
             rows=most,
-            heads=network.max_last,
             alone=smooth if typing else most,
             mixed=smooth,
             beside=pace.rows_in(step / 2) or 0,

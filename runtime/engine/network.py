@@ -63,6 +63,10 @@ class Network:
         self._step = Compiler(spec, WeightStore(weights, precision), self.max_rows, self.capacity).step
         self._plan = self._step.builder.build()
 
+    def regime(self, length: int) -> tuple[int, ...]:
+        """Equal for two lengths of text whose rotary positions agree: keys cached for one can serve the other."""
+        return tuple(table.rope.regime(length) for table in self._step.ropes)
+
     def operations(self) -> list[tuple[str, int]]:
         """The plan, for people: (kind, bytes of the matrix that it reads) of each operation of a step, in order."""
         return self._step.builder.operations()

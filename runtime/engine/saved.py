@@ -60,7 +60,7 @@ class SavedCaches:
         kept, total = [], 0
         for slot in sorted(slots, key=lambda slot: -slot.last_used):
             size = _size(slot.cache, len(slot))
-            if len(slot) and slot.adapter is None and total + size <= self.max_bytes:
+            if len(slot) and slot.adapter is None and slot.regime is not None and total + size <= self.max_bytes:
                 kept.append(slot)
                 total += size
         mine = self._private() / model
@@ -201,7 +201,7 @@ def read(path: Path, key: bytes, model: str, network: Network, max_bytes: int) -
             raise reader.error("checksum", "was not written by this user's program, or was changed since")
         if ids.min() < 0 or ids.max() >= network.spec.vocab_size:
             raise reader.error("ids", "ids lie outside the vocabulary")
-    slot = Slot(cache)
+    slot = Slot(cache, regime=network.regime(positions))
     slot.append(ids)
     return slot
 

@@ -15,25 +15,23 @@ PATIENCE = 0.5  # seconds without a turn after which a request of a lower class 
 
 
 class Task(Protocol):
-    """An active sequence. rank: 0 is served first; wanted: rows it could use; heads: rows it wants scores of."""
+    """An active sequence. rank: 0 is served first; wanted: rows it could use."""
 
     rank: int
     submitted: float
     served: float  # when it last had a turn, or became active
     decoding: bool
     wanted: int
-    heads: int
     adapter: object
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one step. rows, heads: what the network takes. The others are rows of prompts: alone: in a step where nothing
+    """Of one step. rows: what the network takes. The others are rows of prompts: alone: in a step where nothing
     generates; mixed: beside sequences of their own class that generate; beside: under those of a higher class.
     ride: sequences that generate may ride along with completions. spare: a starving request may have this turn."""
 
     rows: int
-    heads: int
     alone: int
     mixed: int
     beside: int = 0
@@ -64,24 +62,21 @@ def choose(tasks: Sequence[Task], limits: Limits, now: float) -> Step:
         order.sort(key=lambda task: task is not lead)
     alike = [task for task in order if task.adapter == lead.adapter]  # a step has one set of adapters
     ride = limits.ride or lead.rank > 0
-    turns = _decoders([task for task in alike if task.decoding and (task.rank == lead.rank or ride)], limits)
+    turns = _decoders([task for task in alike if task.decoding and (task.rank == lead.rank or ride)], limits.rows)
     left = limits.rows - sum(rows for _, rows in turns)
-    heads = limits.heads - sum(rows for _, rows in turns)
     mixed = limits.mixed if turns or spare else limits.alone
     beside = limits.beside if lead.rank > 0 and not spare else 0
     for task in alike:
         if not task.decoding:
             rows = min(task.wanted, left, mixed if task.rank == lead.rank else beside)
-            if rows > 0 and heads > 0:
+            if rows > 0:
                 turns.append((task, rows))
-                left, heads = left - rows, heads - 1
-                mixed, beside = mixed - rows, beside - rows
+                left, mixed, beside = left - rows, mixed - rows, beside - rows
     return Step(turns, spare)
 
 
-def _decoders(tasks: Sequence[Task], limits: Limits) -> list[tuple[Task, int]]:
+def _decoders(tasks: Sequence[Task], most: int) -> list[tuple[Task, int]]:
     """A row for each, then rows for drafts as far as they fit."""
-    most = min(limits.rows, limits.heads)
     chosen = list(tasks)[:most]
     left = most - len(chosen)
     turns = []

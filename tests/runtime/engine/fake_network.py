@@ -25,6 +25,7 @@ class FakeCache:
     def __init__(self, capacity):
         self.capacity, self.nbytes = capacity, capacity * BYTES_PER_POSITION
         self.tokens = np.full(capacity, -1, dtype=np.int32)
+        self.regimes = [None] * capacity
 
     def rows(self, begin, end):
         keys = self.tokens.view(np.uint8).reshape(1, 1, -1, 4)[:, :, begin:end]
@@ -33,6 +34,7 @@ class FakeCache:
     def copy(self, n_positions, capacity=None):
         twin = FakeCache(capacity or self.capacity)
         twin.tokens[:n_positions] = self.tokens[:n_positions]
+        twin.regimes[:n_positions] = self.regimes[:n_positions]
         return twin
 
 
@@ -53,19 +55,23 @@ def answer(prompt, tokens) -> list[int]:
 class FakeNetwork:
     """step_ms: what a step costs; row_ms: and each of its rows. A cancel is noticed within a fraction of a ms.
 
-    salt: which model it is.
+    salt: which model it is. border: texts longer than this have other rotary positions.
     """
 
     kv_type = "f32"
 
-    def __init__(self, capacity=1024, max_rows=256, max_last=64, step_ms=0.0, row_ms=0.0, salt=0):
-        self.capacity, self.max_rows, self.max_last, self.salt = capacity, max_rows, max_last, salt
+    def __init__(self, capacity=1024, max_rows=256, step_ms=0.0, row_ms=0.0, salt=0, border=None):
+        self.capacity, self.max_rows, self.salt = capacity, max_rows, salt
+        self.border = border
         self.step_ms, self.row_ms = step_ms, row_ms
         self.spec = SimpleNamespace(vocab_size=VOCABULARY, max_context=capacity)
         self.cache_bytes = capacity * BYTES_PER_POSITION
         self.steps: list[list[tuple[int, int]]] = []  # of each step: (start, rows) of its chunks
         self.stopped = 0
         self.entered = threading.Semaphore(0)  # released at the beginning of every step
+
+    def regime(self, length):
+        return () if self.border is None else (int(length > self.border),)
 
     def kv_bytes(self, capacity):
         return capacity * BYTES_PER_POSITION
@@ -82,7 +88,6 @@ class FakeNetwork:
     def run(self, chunks, cancel=None):
         rows = sum(len(chunk.ids) for chunk in chunks)
         assert 0 < rows <= self.max_rows and all(len(chunk.ids) for chunk in chunks)
-        assert sum(chunk.last for chunk in chunks) <= self.max_last
         assert len({id(chunk.cache) for chunk in chunks}) == len(chunks), "a cache is given twice"
         self.entered.release()
         until = time.perf_counter() + (self.step_ms + rows * self.row_ms) / 1000
@@ -102,6 +107,7 @@ class FakeNetwork:
         end = chunk.start + len(chunk.ids)
         assert end <= chunk.cache.capacity, "the cache is too small"
         chunk.cache.tokens[chunk.start : end] = chunk.ids
+        chunk.cache.regimes[chunk.start : end] = [self.regime(max(chunk.length, end))] * len(chunk.ids)
         assert (chunk.cache.tokens[:end] >= 0).all(), "a position before the chunk was never computed"
         logits = np.zeros((chunk.last, VOCABULARY), dtype=np.float32)
         for row in range(chunk.last):

@@ -32,8 +32,8 @@ def run(store, slot, prompt):
     while len(slot) < len(prompt):
         part = prompt[len(slot) :][: store.network.max_rows]
         store.reserve(slot, len(slot) + len(part))
-        assert store.network.run([Chunk(part, len(slot), slot.cache)])
-        slot.append(part)
+        assert store.network.run([Chunk(part, len(slot), slot.cache, length=len(prompt))])
+        store.append(slot, part)
 
 
 def kilobytes(n):
@@ -109,12 +109,21 @@ def test_adapters_do_not_share_caches():
     assert fill(store, ids(200))[1] == 0 and fill(store, ids(200), adapter="a")[1] == 199
 
 
+def test_prompts_with_other_rotary_positions_do_not_share_caches():
+    store = CacheStore(FakeNetwork(border=250), kilobytes(4096))
+    short = ids(240)
+    fill(store, short)
+    assert fill(store, np.concatenate([short, ids(5, 1)]))[1] == 240
+    assert fill(store, np.concatenate([short, ids(20, 1)]))[1] == 0, "longer than the border"
+    assert fill(store, np.concatenate([short, ids(30, 2)]))[1] == 240
+
+
 class Editing(RuleBasedStateMachine):
     """Documents are edited and served in any order; some requests stay busy, are cancelled half way or roll back."""
 
     def __init__(self):
         super().__init__()
-        self.network = FakeNetwork(capacity=700, max_rows=64)
+        self.network = FakeNetwork(capacity=700, max_rows=64, border=90)
         self.store = CacheStore(self.network, kilobytes(1500))
         self.documents = [ids(60, 1), ids(40, 2), np.concatenate([ids(50, 1), ids(30, 3)])]
         self.busy = []
@@ -146,8 +155,9 @@ class Editing(RuleBasedStateMachine):
             if not len(part):
                 break
             self.store.reserve(slot, len(slot) + len(part))
-            self.network.run([Chunk(part, len(slot), slot.cache)])  # it fails if a position before is not computed
-            slot.append(part)
+            # it fails if a position before is not computed
+            self.network.run([Chunk(part, len(slot), slot.cache, length=len(prompt))])
+            self.store.append(slot, part)
         if stay:
             self.busy.append(slot)
         else:
@@ -164,6 +174,7 @@ class Editing(RuleBasedStateMachine):
     def slots_hold_what_they_say(self):
         for slot in self.store.slots:
             np.testing.assert_array_equal(slot.cache.tokens[: len(slot)], slot.ids)
+            assert slot.regime is None or set(slot.cache.regimes[: len(slot)]) <= {slot.regime}
         assert sum(slot.busy for slot in self.store.slots) == len(self.busy)
         if len(self.busy) == 0:
             assert self.store.nbytes <= self.store.kv_bytes

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from runtime.engine.schedule import PATIENCE, Limits, choose
 
 COMPLETION, CHAT, BACKGROUND = range(3)
-LIMITS = Limits(rows=256, heads=8, alone=256, mixed=32, beside=8)
+LIMITS = Limits(rows=256, alone=256, mixed=32, beside=8)
 
 
 @dataclass(eq=False)
@@ -19,7 +19,6 @@ class Task:
     submitted: float = 0.0
     served: float = 100.0
     adapter: object = None
-    heads: int = 1
 
 
 def prompt(rank, wanted=1000, **more):
@@ -51,7 +50,7 @@ def test_a_completion_keeps_the_lane_to_itself():
 
 
 def test_others_ride_along_with_completions_where_rows_are_cheap():
-    limits = Limits(rows=256, heads=8, alone=256, mixed=32, ride=True)
+    limits = Limits(rows=256, alone=256, mixed=32, ride=True)
     assert turns([prompt(CHAT), Task(CHAT), Task(COMPLETION)], limits) == {1: 1, 2: 1}
 
 
@@ -59,7 +58,7 @@ def test_who_starves_gets_a_turn_and_not_two_in_a_row():
     tasks = [Task(COMPLETION), prompt(BACKGROUND, served=100 - 2 * PATIENCE), prompt(CHAT, served=100 - 1.5 * PATIENCE)]
     step = choose(tasks, LIMITS, 100.0)
     assert step.spare and [(tasks.index(task), rows) for task, rows in step.turns] == [(0, 1), (1, 32)]
-    assert not choose(tasks, Limits(256, 8, 256, 32, spare=False), 100.0).spare
+    assert not choose(tasks, Limits(256, 256, 32, spare=False), 100.0).spare
 
 
 def test_adapters_never_share_a_step():
@@ -68,8 +67,9 @@ def test_adapters_never_share_a_step():
     assert turns(tasks) == {0: 1, 3: 1}
 
 
-def test_drafts_share_the_rows_that_want_scores():
-    assert turns([Task(CHAT, wanted=6), Task(CHAT, wanted=6)]) == {0: 6, 1: 2}
+def test_drafts_share_the_rows():
+    limits = Limits(rows=8, alone=8, mixed=8)
+    assert turns([Task(CHAT, wanted=6), Task(CHAT, wanted=6)], limits) == {0: 6, 1: 2}
 
 
 tasks = st.builds(
@@ -83,14 +83,13 @@ tasks = st.builds(
 )
 
 
-@given(st.lists(tasks, min_size=1, max_size=9), st.integers(1, 256), st.integers(1, 30), st.booleans())
-def test_a_step_is_never_empty_nor_too_large(active, rows, heads, ride):
-    limits = Limits(rows, heads, alone=rows, mixed=min(rows, 16), beside=4, ride=ride)
+@given(st.lists(tasks, min_size=1, max_size=9), st.integers(1, 256), st.booleans())
+def test_a_step_is_never_empty_nor_too_large(active, rows, ride):
+    limits = Limits(rows, alone=rows, mixed=min(rows, 16), beside=4, ride=ride)
     step = choose(active, limits, 100.0)
     assert step.turns and 0 < step.rows <= rows
     assert len({id(task) for task, _ in step.turns}) == len(step.turns)
     assert all(0 < given <= task.wanted for task, given in step.turns)
-    assert sum(given if task.decoding else 1 for task, given in step.turns) <= heads
     assert len({task.adapter for task, _ in step.turns}) == 1
     if not step.spare:  # the highest class present is served
         assert min(task.rank for task, _ in step.turns) == min(task.rank for task in active)
