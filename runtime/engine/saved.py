@@ -8,15 +8,11 @@ file that somebody else wrote or changed is refused before a value of it is used
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
 import logging
-import os
-import secrets
 import shutil
-import stat
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,13 +23,13 @@ from runtime.engine.cache import Slot
 from runtime.engine.network import Cache, Chunk, Network
 from runtime.files.atomic import atomic_write
 from runtime.files.errors import FormatError
-from runtime.files.reader import BoundedReader, parse_json, read_bytes
+from runtime.files.private import private_folder, user_key
+from runtime.files.reader import BoundedReader, parse_json
 from runtime.folders import cache_folder, state_folder
 
 MAGIC = b"HEARTHKV"
 VERSION = 1
 _HEADER_BYTES = 4096
-_KEY_BYTES = 32
 _DIGEST_BYTES = 32
 _PROBE = 24  # ids whose keys, values and scores tell one model from another
 _FIELDS = ("model", "kv_type", "positions", "layers", "heads", "row_bytes")
@@ -63,12 +59,12 @@ class SavedCaches:
             if len(slot) and slot.adapter is None and slot.regime is not None and total + size <= self.max_bytes:
                 kept.append(slot)
                 total += size
-        mine = self._private() / model
+        mine = private_folder(self.folder) / model
         mine.mkdir(mode=0o700, exist_ok=True)
         for old in mine.iterdir():
             old.unlink()
         self._prune(mine, self.max_bytes - total)
-        key = self._key()
+        key = user_key(self.key_file)
         for number, slot in enumerate(kept):
             write(mine / f"{number}.kv", key, model, slot.cache, slot.ids)
         return len(kept)
@@ -80,8 +76,8 @@ class SavedCaches:
         """
         if not self.folder.is_dir():
             return []
-        model, key, slots, total = identity(network), self._key(), [], 0
-        files = [path for path in (self._private() / model).glob("*.kv") if path.stem.isdecimal()]
+        model, key, slots, total = identity(network), user_key(self.key_file), [], 0
+        files = [path for path in (private_folder(self.folder) / model).glob("*.kv") if path.stem.isdecimal()]
         for path in sorted(files, key=lambda path: int(path.stem)):
             try:
                 slot = read(path, key, model, network, max_bytes - total)
@@ -91,31 +87,6 @@ class SavedCaches:
             slots.append(slot)
             total += slot.cache.nbytes
         return slots
-
-    def _private(self) -> Path:
-        """The folder, made or found to be the user's own; PermissionError if it is another's."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.name == "posix":
-            info = self.folder.lstat()
-            if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
-                raise PermissionError(f"{self.folder} belongs to somebody else; saved caches need a private folder")
-            if info.st_mode & 0o077:
-                os.chmod(self.folder, 0o700)
-        return self.folder
-
-    def _key(self) -> bytes:
-        """The user's secret; FormatError if its file is not one."""
-        self.key_file.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with contextlib.suppress(FileExistsError):
-            with os.fdopen(os.open(self.key_file, flags, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(_KEY_BYTES))
-        key = read_bytes(self.key_file, _KEY_BYTES, "the key of saved caches")
-        if len(key) != _KEY_BYTES:
-            raise FormatError(
-                "key", self.key_file, None, f"a key has {_KEY_BYTES} bytes; delete the file to make another"
-            )
-        return key
 
     def _prune(self, keep: Path, room: int) -> None:
         """Remove the oldest folders of other models until they take at most `room` bytes."""

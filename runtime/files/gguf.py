@@ -73,6 +73,10 @@ class GgufFile:
         self.buffer = buffer
         self._entries = entries
 
+    def files(self) -> list[tuple[str, int]]:
+        """[(path, bytes before the tensor data)]"""
+        return [(self.path, self.data_start)]
+
     def names(self) -> list[str]:
         return list(self._entries)
 

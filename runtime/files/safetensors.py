@@ -65,6 +65,10 @@ class SafetensorsFile:
         self._buffer = buffer
         self._data_start = data_start
 
+    def files(self) -> list[tuple[str, int]]:
+        """[(path, bytes before the tensor data)]"""
+        return [(self.path, self._data_start)]
+
     def names(self) -> list[str]:
         return list(self._entries)
 
@@ -126,6 +130,9 @@ class ShardedSafetensors:
         self.metadata = metadata
         self._files = files
         self._map = weight_map
+
+    def files(self) -> list[tuple[str, int]]:
+        return [part for file in self._files.values() for part in file.files()]
 
     def names(self) -> list[str]:
         return list(self._map)

@@ -56,6 +56,10 @@ class WeightFile:
         self._files = files
         self._of = {name: file for file in files for name in file.names()}
 
+    def files(self) -> list[tuple[str, int]]:
+        """(path, bytes before the tensor data) of every file."""
+        return [part for file in self._files for part in file.files()]
+
     def names(self) -> list[str]:
         return list(self._of)
 
