@@ -108,16 +108,32 @@ async def test_cancel_answers_at_once_and_stops_the_engine(tmp_path):
 
 
 async def test_the_latest_request_of_a_document_wins_and_queued_ones_never_start(tmp_path):
-    async with connect(tmp_path, FAKE_ANSWER="abc" * 100, FAKE_STEP_MS="20") as c:
+    async with connect(tmp_path, FAKE_ANSWER="abc" * 3000, FAKE_STEP_MS="20") as c:
+
+        async def started(count):
+            while len(c.notes("start")) < count:
+                await asyncio.sleep(0.02)
+
         await c.state("ready")
         c.open("x = ")
+        # a chat holds the engine's one lane until it is cancelled
+        question = {"messages": [{"role": "user", "content": "hi"}], "id": 1}
+        chat = asyncio.ensure_future(c.request("codehearth/chat", question, "chat"))
+        await asyncio.wait_for(started(1), 20)
         answers = [asyncio.ensure_future(c.ask(0, i)) for i in range(4)]
-        await asyncio.sleep(0.1)
+        assert await asyncio.gather(*answers[:3]) == [None] * 3, "each gave way to the next one"
         c.client.text_document_did_close(t.DidCloseTextDocumentParams(t.TextDocumentIdentifier(URI)))
-        assert await asyncio.gather(*answers) == [None] * 4
-        await asyncio.sleep(0.3)
-        assert len(c.notes("start")) <= 2
-        assert len(c.notes("start")) + len(c.notes("cancelled-in-queue")) <= 4
+        assert await answers[3] is None
+        c.client.cancel_request(t.CancelParams(id="chat"))
+        with pytest.raises(JsonRpcException):
+            await chat
+        other = c.open("y = ", uri="file:///somewhere/b.py")
+        last = asyncio.ensure_future(c.ask(0, 4, uri=other))  # the lane takes it after all that were queued before
+        await asyncio.wait_for(started(2), 20)
+        assert c.notes("start")[1]["prompt"] == ["y = ", ""]
+        assert len(c.notes("cancelled-in-queue")) <= 4
+        c.client.text_document_did_close(t.DidCloseTextDocumentParams(t.TextDocumentIdentifier(other)))
+        await last
 
 
 async def test_a_quick_answer_is_told_with_its_timing(tmp_path):
