@@ -64,6 +64,12 @@ cdef extern from "kernels.h" nogil:
         void (*q8_0_dequantize)(const uint8_t *, float *, int64_t, int64_t) noexcept nogil
         void (*gemm_q8_0)(int64_t, int64_t, int64_t, const float *, int64_t, const uint8_t *, float *, int64_t,
                           const float *, int64_t) noexcept nogil
+        void (*quant_pack)(int, const uint8_t *, uint8_t *, int64_t, int64_t) noexcept nogil
+        void (*quant_unpack)(int, const uint8_t *, uint8_t *, int64_t, int64_t) noexcept nogil
+        void (*dequantize)(int, const uint8_t *, float *, int64_t, int64_t) noexcept nogil
+        void (*packed_rows)(int, const uint8_t *, int64_t, int64_t, const int32_t *, int64_t, float *) noexcept nogil
+        void (*gemm_quant)(int, int64_t, int64_t, int64_t, const float *, int64_t, const uint8_t *, float *, int64_t,
+                           const float *, const float *, int64_t) noexcept nogil
         void (*embedding)(float *, const float *, const int32_t *, int64_t, int64_t) noexcept nogil
         void (*embedding_backward)(float *, const float *, const int32_t *, int64_t, int64_t) noexcept nogil
         void (*rmsnorm)(float *, float *, const float *, const float *, int64_t, int64_t, float) noexcept nogil
@@ -182,6 +188,7 @@ def _fail_allocation(int64_t n):
 include "_checks.pxi"
 include "_products.pxi"
 include "_quantize.pxi"
+include "_quantised.pxi"
 include "_layers.pxi"
 include "_cache.pxi"
 include "_vectors.pxi"

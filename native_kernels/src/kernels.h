@@ -79,6 +79,29 @@ typedef struct {
     void (*gemm_q8_0)(int64_t M, int64_t N, int64_t K, const float *X, int64_t ldx, const uint8_t *packed, float *C,
                       int64_t ldc, const float *residual, int64_t ldr);
 
+    // ---- stored weights of every type (quant_layout.h; `type` is ggml's number) ------------------------------------
+    // Re-order N rows of K values into a buffer of the same size, and back; K is a multiple of the type's block.
+    void (*quant_pack)(int type, const uint8_t *src, uint8_t *packed, int64_t N, int64_t K);
+    void (*quant_unpack)(int type, const uint8_t *packed, uint8_t *dst, int64_t N, int64_t K);
+    // Rows in the file's order -> dst(N,K), the bits of ggml's dequantisation.
+    void (*dequantize)(int type, const uint8_t *src, float *dst, int64_t N, int64_t K);
+    // Rows ids[0 .. n-1] of a packed matrix of N rows -> out(n,K): the token embedding of a table that is also the
+    // head.
+    void (*packed_rows)(int type, const uint8_t *packed, int64_t N, int64_t K, const int32_t *ids, int64_t n,
+                        float *out);
+    // C(M,N) = X(M,K) W^T [+ bias(N)] [+ residual(M,N)], W packed; residual may be C itself. Quantised types: X is
+    // rounded to int8 with a float scale per row and 128 values (64 or 32 if K is no multiple); a row's result depends
+    // on nothing but that row. F32: as gemm_f32; F16: the same of exact weights; BF16: X is rounded to bfloat16, as
+    // gemm_bf16.
+    void (*gemm_quant)(int type, int64_t M, int64_t N, int64_t K, const float *X, int64_t ldx, const uint8_t *packed,
+                       float *C, int64_t ldc, const float *bias, const float *residual, int64_t ldr);
+    // The same in two steps, for quantised types: X is rounded once into `rows` (quant_rows_bytes(M, K) bytes, 64-byte
+    // aligned, only for the table that wrote it) and serves several products of any type.
+    int64_t (*quant_rows_bytes)(int64_t M, int64_t K);
+    void (*quantize_rows)(int64_t M, int64_t K, const float *X, int64_t ldx, uint8_t *rows);
+    void (*gemm_quant_rows)(int type, int64_t M, int64_t N, int64_t K, const uint8_t *rows, const uint8_t *packed,
+                            float *C, int64_t ldc, const float *bias, const float *residual, int64_t ldr);
+
     // ---- embedding -------------------------------------------------------------------------------------------
     void (*embedding)(float *out, const float *table, const int32_t *ids, int64_t n, int64_t D);
     void (*embedding_backward)(float *dtable, const float *dout, const int32_t *ids, int64_t n,

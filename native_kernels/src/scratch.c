@@ -9,8 +9,8 @@ typedef struct {
     int64_t bytes[NK_SCRATCH_SLOTS];
 } scratch_set;
 
-static const nk_memory_kind kinds[NK_SCRATCH_SLOTS] = {NK_MEMORY_GEMM, NK_MEMORY_GEMM, NK_MEMORY_Q8,
-                                                       NK_MEMORY_ATTENTION, NK_MEMORY_PARTIAL};
+static const nk_memory_kind kinds[NK_SCRATCH_SLOTS] = {
+    NK_MEMORY_GEMM, NK_MEMORY_GEMM, NK_MEMORY_Q8, NK_MEMORY_Q8, NK_MEMORY_Q8, NK_MEMORY_ATTENTION, NK_MEMORY_PARTIAL};
 static _Thread_local scratch_set *mine;
 
 static void end_of_thread(void *set) {

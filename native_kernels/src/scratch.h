@@ -6,7 +6,9 @@
 enum {
     NK_SCRATCH_GEMM_A,
     NK_SCRATCH_GEMM_B,
-    NK_SCRATCH_Q8,
+    NK_SCRATCH_Q8,    // quantised activations
+    NK_SCRATCH_AUX,   // what their sums give for one product
+    NK_SCRATCH_PANEL, // expanded weights
     NK_SCRATCH_ATTENTION,
     NK_SCRATCH_PARTIAL,
     NK_SCRATCH_SLOTS

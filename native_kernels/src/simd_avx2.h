@@ -129,3 +129,90 @@ static inline void vf16_store(float *p, vf16 v, const float *residual) {
     _mm256_storeu_ps(p + 8, v.hi);
 }
 enum { Q8_TILE = 2 }; // 2 rows x (2 sums + 2 floats) leave room for the weights
+
+// ---- lines of stored weights (quantised products): see simd_generic.h ---------------------------------------------
+typedef vi16 vline;
+typedef __m256i vx16;
+typedef __m128i vb16;
+typedef vi16 vn16;
+enum { DOT_NARROW = 1 };
+static inline vline l_load(const void *p) { return w16_load(p); }
+static inline void l_store(void *p, vline v) {
+    _mm256_storeu_si256((__m256i *)p, v.lo);
+    _mm256_storeu_si256((__m256i *)p + 1, v.hi);
+}
+static inline vline l_bits(vline v, int right, int mask) {
+    const __m256i m = _mm256_set1_epi8((char)mask);
+    return (vline){_mm256_and_si256(_mm256_srli_epi16(v.lo, right), m),
+                   _mm256_and_si256(_mm256_srli_epi16(v.hi, right), m)};
+}
+static inline vline l_bits_up(vline v, int left, int mask) {
+    const __m256i m = _mm256_set1_epi8((char)mask);
+    return (vline){_mm256_and_si256(_mm256_slli_epi16(v.lo, left), m),
+                   _mm256_and_si256(_mm256_slli_epi16(v.hi, left), m)};
+}
+static inline vline l_or(vline a, vline b) { return (vline){_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
+static inline vline l_lookup(const int8_t t[16], vline index) {
+    const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)t));
+    return (vline){_mm256_shuffle_epi8(table, index.lo), _mm256_shuffle_epi8(table, index.hi)};
+}
+static inline vline l_bias(vline v) { return v; }
+static inline vx16 x16_load(const int8_t *x4) {
+    int32_t four;
+    memcpy(&four, x4, 4);
+    return _mm256_set1_epi32(four);
+}
+static inline vx16 x16_keep(vx16 x) { return x; }
+static inline vi16 i16_set1(int32_t x) { return (vi16){_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+static inline vn16 n16_zero(void) { return (vn16){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+static inline vn16 n16_dot(vn16 n, vline w, vx16 x) {
+    return (vn16){_mm256_add_epi16(n.lo, _mm256_maddubs_epi16(w.lo, x)),
+                  _mm256_add_epi16(n.hi, _mm256_maddubs_epi16(w.hi, x))};
+}
+static inline vi16 i16_widen(vi16 acc, vn16 n) {
+    const __m256i one = _mm256_set1_epi16(1);
+    return (vi16){_mm256_add_epi32(acc.lo, _mm256_madd_epi16(n.lo, one)),
+                  _mm256_add_epi32(acc.hi, _mm256_madd_epi16(n.hi, one))};
+}
+static inline vi16 i16_dot_small(vi16 acc, vline w, vx16 x) {
+    return i16_widen(acc, (vn16){_mm256_maddubs_epi16(w.lo, x), _mm256_maddubs_epi16(w.hi, x)});
+}
+typedef vline vfull;
+static inline vfull l_full(vline stored) { return stored; }
+static inline vi16 i16_dot_full(vi16 acc, vfull w, vx16 x) {
+    return (vi16){i8_dot4(acc.lo, w.lo, x), i8_dot4(acc.hi, w.hi, x)};
+}
+static inline vf16 vf16_of(vi16 i) { return (vf16){_mm256_cvtepi32_ps(i.lo), _mm256_cvtepi32_ps(i.hi)}; }
+static inline vf16 vf16_set1(float x) { return (vf16){_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+static inline vf16 vf16_load(const float *p) { return (vf16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+static inline void vf16_put(float *p, vf16 v) { _mm256_storeu_ps(p, v.lo), _mm256_storeu_ps(p + 8, v.hi); }
+static inline vf16 vf16_add(vf16 a, vf16 b) { return (vf16){_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+static inline vf16 vf16_mul(vf16 a, vf16 b) { return (vf16){_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+static inline vf16 vf16_fma(vf16 a, vf16 b, vf16 c) {
+    return (vf16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+static inline vb16 b16_load(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)p); }
+static inline vb16 b16_bits(vb16 v, int right, int mask) {
+    return _mm_and_si128(_mm_srl_epi16(v, _mm_cvtsi32_si128(right)), _mm_set1_epi8((char)mask));
+}
+static inline vb16 b16_join(vb16 low, vb16 high) { return _mm_or_si128(low, _mm_slli_epi16(high, 4)); }
+static inline vf16 vf16_u8(vb16 v) {
+    return (vf16){_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(v)),
+                  _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(v, 8)))};
+}
+static inline vf16 vf16_s8(vb16 v) {
+    return (vf16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)),
+                  _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)))};
+}
+static inline __m256 e8m0_half8(__m128i v) {
+    const __m256i e = _mm256_cvtepu8_epi32(v), small = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+    const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+}
+static inline vf16 vf16_e8m0(vb16 v) { return (vf16){e8m0_half8(v), e8m0_half8(_mm_srli_si128(v, 8))}; }
+static inline void v_to_i8(int8_t *p, vf v) { // |v| <= 127, to nearest even; NaN: some int8
+    const __m256i i = _mm256_cvtps_epi32(v);
+    const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(h, h));
+}
+enum { TILE_R = 4, TILE_V = 1 }; // 8 sums, 2 half lines, a broadcast and room to work; the floats stay in memory

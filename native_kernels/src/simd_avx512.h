@@ -123,3 +123,78 @@ static inline void vf16_store(float *p, vf16 v, const float *residual) {
     _mm512_storeu_ps(p, residual ? _mm512_add_ps(v, _mm512_loadu_ps(residual)) : v);
 }
 enum { Q8_TILE = 8 }; // 8 rows x (sum + float) leave 16 registers for the weights of a block
+
+// ---- lines of stored weights (quantised products): see simd_generic.h ---------------------------------------------
+typedef __m512i vline;
+typedef __m512i vx16;
+typedef __m128i vb16;
+static inline vline l_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline void l_store(void *p, vline v) { _mm512_storeu_si512(p, v); }
+static inline vline l_bits(vline v, int right, int mask) {
+    return _mm512_and_si512(_mm512_srli_epi16(v, (unsigned)right), _mm512_set1_epi8((char)mask));
+}
+static inline vline l_bits_up(vline v, int left, int mask) {
+    return _mm512_and_si512(_mm512_slli_epi16(v, (unsigned)left), _mm512_set1_epi8((char)mask));
+}
+static inline vline l_or(vline a, vline b) { return _mm512_or_si512(a, b); }
+static inline vline l_lookup(const int8_t t[16], vline index) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)t)), index);
+}
+static inline vline l_bias(vline v) { return DOT_BIAS ? _mm512_xor_si512(v, _mm512_set1_epi8((char)0x80)) : v; }
+static inline vx16 x16_load(const int8_t *x4) {
+    int32_t four;
+    memcpy(&four, x4, 4);
+    return _mm512_set1_epi32(four);
+}
+static inline vx16 x16_keep(vx16 x) { // one broadcast for several lines: stops the compiler from loading it for each
+    __asm__("" : "+v"(x));
+    return x;
+}
+static inline vi16 i16_set1(int32_t x) { return _mm512_set1_epi32(x); }
+typedef __m512i vn16;
+static inline vn16 n16_zero(void) { return _mm512_setzero_si512(); }
+#ifdef __AVX512VNNI__
+enum { DOT_NARROW = 0 };
+typedef vline vfull;
+static inline vfull l_full(vline stored) { return stored; }
+static inline vi16 i16_dot_full(vi16 acc, vfull w, vx16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
+static inline vi16 i16_dot_small(vi16 acc, vline w, vx16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
+static inline vn16 n16_dot(vn16 n, vline w, vx16 x) { return n; }
+static inline vi16 i16_widen(vi16 acc, vn16 n) { return acc; }
+#else
+enum { DOT_NARROW = 1 };
+typedef vw16 vfull;
+static inline vfull l_full(vline w) { return (vw16){_mm512_abs_epi8(w), _mm512_movepi8_mask(w)}; }
+static inline vn16 n16_dot(vn16 n, vline w, vx16 x) { return _mm512_add_epi16(n, _mm512_maddubs_epi16(w, x)); }
+static inline vi16 i16_widen(vi16 acc, vn16 n) {
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(n, _mm512_set1_epi16(1)));
+}
+static inline vi16 i16_dot_small(vi16 acc, vline w, vx16 x) { return i16_widen(acc, _mm512_maddubs_epi16(w, x)); }
+static inline vi16 i16_dot_full(vi16 acc, vfull w, vx16 x) {
+    return i16_dot_small(acc, w.magnitude, _mm512_mask_sub_epi8(x, w.negative, _mm512_setzero_si512(), x));
+}
+#endif
+static inline vf16 vf16_of(vi16 i) { return _mm512_cvtepi32_ps(i); }
+static inline vf16 vf16_set1(float x) { return _mm512_set1_ps(x); }
+static inline vf16 vf16_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void vf16_put(float *p, vf16 v) { _mm512_storeu_ps(p, v); }
+static inline vf16 vf16_add(vf16 a, vf16 b) { return _mm512_add_ps(a, b); }
+static inline vf16 vf16_mul(vf16 a, vf16 b) { return _mm512_mul_ps(a, b); }
+static inline vf16 vf16_fma(vf16 a, vf16 b, vf16 c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vb16 b16_load(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)p); }
+static inline vb16 b16_bits(vb16 v, int right, int mask) {
+    return _mm_and_si128(_mm_srl_epi16(v, _mm_cvtsi32_si128(right)), _mm_set1_epi8((char)mask));
+}
+static inline vb16 b16_join(vb16 low, vb16 high) { return _mm_or_si128(low, _mm_slli_epi16(high, 4)); }
+static inline vf16 vf16_u8(vb16 v) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(v)); }
+static inline vf16 vf16_s8(vb16 v) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(v)); }
+static inline vf16 vf16_e8m0(vb16 v) {
+    const __m512i e = _mm512_cvtepu8_epi32(v), two = _mm512_set1_epi32(2);
+    const __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    return _mm512_castsi512_ps(
+        _mm512_mask_sllv_epi32(normal, _mm512_cmplt_epi32_mask(e, two), _mm512_set1_epi32(0x00200000), e));
+}
+static inline void v_to_i8(int8_t *p, vf v) { // |v| <= 127, to nearest even; NaN: 0
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+enum { TILE_R = 7, TILE_V = 2 }; // 14 sums + 14 floats + 2 lines + 1 broadcast fill 31 registers

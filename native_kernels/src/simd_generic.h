@@ -182,3 +182,130 @@ static inline void vf16_store(float *p, vf16 v, const float *residual) {
     for (int r = 0; r < 16; r++) p[r] = v.lane[r] + (residual ? residual[r] : 0.0f);
 }
 enum { Q8_TILE = 2 }; // activation rows per pass over the weights
+
+// ---- lines of stored weights (quantised products) -----------------------------------------------------------------
+// A line (vline) is 64 bytes: 16 rows x 4 codes (quant_layout.h). vx16: 4 activations for all rows. vb16: a byte for
+// each of the 16 rows. l_bits(v, right, mask) is (v >> right) & mask in every byte, if mask keeps to the byte's own
+// bits; l_bits_up shifts the other way. Codes are "small" (0 .. 127) or "full" (any int8, stored with DOT_BIAS added).
+// Where DOT_NARROW is set small codes may also be summed in 16 bits (n16_dot) before they are widened.
+typedef uint8_t vb16 __attribute__((vector_size(16)));
+typedef struct {
+    vb16 quarter[4];
+} vline;
+typedef struct {
+    vs8 even, odd;
+} vx16;
+typedef vline vfull;
+typedef vi16 vn16;
+enum { DOT_NARROW = 0 };
+static inline vline l_load(const void *p) {
+    vline v;
+    memcpy(&v, p, 64);
+    return v;
+}
+static inline void l_store(void *p, vline v) { memcpy(p, &v, 64); }
+static inline vline l_bits(vline v, int right, int mask) {
+    for (int i = 0; i < 4; i++) v.quarter[i] = (v.quarter[i] >> (uint8_t)right) & (uint8_t)mask;
+    return v;
+}
+static inline vline l_bits_up(vline v, int left, int mask) {
+    for (int i = 0; i < 4; i++) v.quarter[i] = (v.quarter[i] << (uint8_t)left) & (uint8_t)mask;
+    return v;
+}
+static inline vline l_or(vline a, vline b) {
+    for (int i = 0; i < 4; i++) a.quarter[i] |= b.quarter[i];
+    return a;
+}
+static inline vline l_lookup(const int8_t t[16], vline index) {
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 16; j++) index.quarter[i][j] = (uint8_t)t[index.quarter[i][j]];
+    return index;
+}
+static inline vline l_bias(vline v) { return v; }
+static inline vx16 x16_load(const int8_t *x4) {
+    const int16_t a = x4[0], b = x4[1], c = x4[2], d = x4[3];
+    return (vx16){{a, c, a, c, a, c, a, c}, {b, d, b, d, b, d, b, d}};
+}
+static inline vx16 x16_keep(vx16 x) { return x; }
+static inline vi16 i16_set1(int32_t x) {
+    const vf_bits v = {x, x, x, x};
+    return (vi16){{v, v, v, v}};
+}
+static inline vn16 n16_zero(void) { return i16_set1(0); }
+static inline vn16 n16_dot(vn16 n, vline w, vx16 x) { return n; }
+static inline vi16 i16_widen(vi16 acc, vn16 n) { return acc; }
+static inline vfull l_full(vline stored) { return stored; }
+static inline vi16 i16_dot_full(vi16 acc, vfull w, vx16 x) {
+    for (int i = 0; i < 4; i++) {
+        const vs8 codes = (vs8)w.quarter[i];
+        const vf_bits pairs = (vf_bits)(((codes << 8) >> 8) * x.even + (codes >> 8) * x.odd);
+        acc.quarter[i] += ((pairs << 16) >> 16) + (pairs >> 16);
+    }
+    return acc;
+}
+static inline vi16 i16_dot_small(vi16 acc, vline w, vx16 x) { return i16_dot_full(acc, w, x); }
+#define EACH(out, expression)                                                                                          \
+    for (int r = 0; r < 16; r++) (out).lane[r] = (expression)
+static inline vf16 vf16_of(vi16 v) {
+    vf16 f;
+    EACH(f, (float)v.quarter[r / 4][r % 4]);
+    return f;
+}
+static inline vf16 vf16_set1(float x) {
+    vf16 f;
+    EACH(f, x);
+    return f;
+}
+static inline vf16 vf16_load(const float *p) {
+    vf16 f;
+    EACH(f, p[r]);
+    return f;
+}
+static inline void vf16_put(float *p, vf16 v) { memcpy(p, &v, 64); }
+static inline vf16 vf16_add(vf16 a, vf16 b) {
+    EACH(a, a.lane[r] + b.lane[r]);
+    return a;
+}
+static inline vf16 vf16_mul(vf16 a, vf16 b) {
+    EACH(a, a.lane[r] * b.lane[r]);
+    return a;
+}
+static inline vf16 vf16_fma(vf16 a, vf16 b, vf16 c) {
+    EACH(c, a.lane[r] * b.lane[r] + c.lane[r]);
+    return c;
+}
+static inline vb16 b16_load(const uint8_t *p) {
+    vb16 v;
+    memcpy(&v, p, 16);
+    return v;
+}
+static inline vb16 b16_bits(vb16 v, int right, int mask) { return (v >> (uint8_t)right) & (uint8_t)mask; }
+static inline vb16 b16_join(vb16 low, vb16 high) { return low | high << 4; }
+static inline vf16 vf16_u8(vb16 v) {
+    vf16 f;
+    EACH(f, (float)v[r]);
+    return f;
+}
+static inline vf16 vf16_s8(vb16 v) {
+    vf16 f;
+    EACH(f, (float)(int8_t)v[r]);
+    return f;
+}
+static inline vf16 vf16_e8m0(vb16 v) { // 2^(v - 128)
+    vf16 f;
+    for (int r = 0; r < 16; r++) {
+        const uint32_t bits = v[r] < 2 ? 0x00200000u << v[r] : (uint32_t)(v[r] - 1) << 23;
+        memcpy(&f.lane[r], &bits, 4);
+    }
+    return f;
+}
+#undef EACH
+static inline void v_to_i8(int8_t *p, vf v) {   // |v| <= 127, to nearest even; NaN: some int8
+    const vf shifted = v + v_set1(12582912.0f); // 1.5 * 2^23: the integer stands in the low bits
+    for (int i = 0; i < VW; i++) {
+        int32_t bits;
+        memcpy(&bits, (const char *)&shifted + 4 * i, 4);
+        p[i] = (int8_t)(bits - 0x4b400000);
+    }
+}
+enum { TILE_R = 2, TILE_V = 1 }; // activation rows x groups of weight rows per pass

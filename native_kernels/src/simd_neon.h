@@ -140,3 +140,121 @@ static inline void vf16_store(float *p, vf16 v, const float *residual) {
     }
 }
 enum { Q8_TILE = 2 }; // 2 rows x (4 sums + 4 floats) leave 16 registers for the weights and scales
+
+// ---- lines of stored weights (quantised products): see simd_generic.h ---------------------------------------------
+typedef struct {
+    uint8x16_t quarter[4];
+} vline;
+typedef int8x16_t vx16;
+typedef uint8x16_t vb16;
+typedef vi16 vn16;
+typedef vline vfull;
+enum { DOT_NARROW = 0 };
+#define EACH(out, expression)                                                                                          \
+    for (int i = 0; i < 4; i++) (out).quarter[i] = (expression)
+static inline vline l_load(const void *p) {
+    vline v;
+    EACH(v, vld1q_u8((const uint8_t *)p + 16 * i));
+    return v;
+}
+static inline void l_store(void *p, vline v) {
+    for (int i = 0; i < 4; i++) vst1q_u8((uint8_t *)p + 16 * i, v.quarter[i]);
+}
+static inline vline l_bits(vline v, int right, int mask) {
+    EACH(v, vandq_u8(vshlq_u8(v.quarter[i], vdupq_n_s8((int8_t)-right)), vdupq_n_u8((uint8_t)mask)));
+    return v;
+}
+static inline vline l_bits_up(vline v, int left, int mask) {
+    EACH(v, vandq_u8(vshlq_u8(v.quarter[i], vdupq_n_s8((int8_t)left)), vdupq_n_u8((uint8_t)mask)));
+    return v;
+}
+static inline vline l_or(vline a, vline b) {
+    EACH(a, vorrq_u8(a.quarter[i], b.quarter[i]));
+    return a;
+}
+static inline vline l_lookup(const int8_t t[16], vline index) {
+    const uint8x16_t table = vreinterpretq_u8_s8(vld1q_s8(t));
+    EACH(index, vqtbl1q_u8(table, index.quarter[i]));
+    return index;
+}
+static inline vline l_bias(vline v) { return v; }
+static inline vx16 x16_load(const int8_t *x4) {
+    int32_t four;
+    memcpy(&four, x4, 4);
+    return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+static inline vx16 x16_keep(vx16 x) { return x; }
+static inline vi16 i16_set1(int32_t x) {
+    const int32x4_t v = vdupq_n_s32(x);
+    return (vi16){{v, v, v, v}};
+}
+static inline vn16 n16_zero(void) { return i16_set1(0); }
+static inline vn16 n16_dot(vn16 n, vline w, vx16 x) { return n; }
+static inline vi16 i16_widen(vi16 acc, vn16 n) { return acc; }
+static inline vfull l_full(vline stored) { return stored; }
+static inline vi16 i16_dot_full(vi16 acc, vfull w, vx16 x) {
+    EACH(acc, i8_dot4(acc.quarter[i], vreinterpretq_s8_u8(w.quarter[i]), x));
+    return acc;
+}
+static inline vi16 i16_dot_small(vi16 acc, vline w, vx16 x) { return i16_dot_full(acc, w, x); }
+static inline vf16 vf16_of(vi16 v) {
+    vf16 f;
+    EACH(f, vcvtq_f32_s32(v.quarter[i]));
+    return f;
+}
+static inline vf16 vf16_set1(float x) {
+    const float32x4_t v = vdupq_n_f32(x);
+    return (vf16){{v, v, v, v}};
+}
+static inline vf16 vf16_load(const float *p) {
+    vf16 f;
+    EACH(f, vld1q_f32(p + 4 * i));
+    return f;
+}
+static inline void vf16_put(float *p, vf16 v) {
+    for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, v.quarter[i]);
+}
+static inline vf16 vf16_add(vf16 a, vf16 b) {
+    EACH(a, vaddq_f32(a.quarter[i], b.quarter[i]));
+    return a;
+}
+static inline vf16 vf16_mul(vf16 a, vf16 b) {
+    EACH(a, vmulq_f32(a.quarter[i], b.quarter[i]));
+    return a;
+}
+static inline vf16 vf16_fma(vf16 a, vf16 b, vf16 c) {
+    EACH(c, vfmaq_f32(c.quarter[i], a.quarter[i], b.quarter[i]));
+    return c;
+}
+static inline vb16 b16_load(const uint8_t *p) { return vld1q_u8(p); }
+static inline vb16 b16_bits(vb16 v, int right, int mask) {
+    return vandq_u8(vshlq_u8(v, vdupq_n_s8((int8_t)-right)), vdupq_n_u8((uint8_t)mask));
+}
+static inline vb16 b16_join(vb16 low, vb16 high) { return vorrq_u8(low, vshlq_n_u8(high, 4)); }
+static inline vf16 vf16_u16(uint16x8_t low, uint16x8_t high) {
+    return (vf16){{vcvtq_f32_u32(vmovl_u16(vget_low_u16(low))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(low))),
+                   vcvtq_f32_u32(vmovl_u16(vget_low_u16(high))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(high)))}};
+}
+static inline vf16 vf16_u8(vb16 v) { return vf16_u16(vmovl_u8(vget_low_u8(v)), vmovl_u8(vget_high_u8(v))); }
+static inline vf16 vf16_s8(vb16 v) { // v + 128 - 128
+    return vf16_add(vf16_u8(veorq_u8(v, vdupq_n_u8(0x80))), vf16_set1(-128.0f));
+}
+static inline vf16 vf16_e8m0(vb16 v) {
+    const uint16x8_t pair[2] = {vmovl_u8(vget_low_u8(v)), vmovl_u8(vget_high_u8(v))};
+    vf16 f;
+    for (int i = 0; i < 4; i++) {
+        const uint32x4_t e = vmovl_u16(i & 1 ? vget_high_u16(pair[i / 2]) : vget_low_u16(pair[i / 2]));
+        const uint32x4_t small = vshlq_u32(vdupq_n_u32(0x00200000), vreinterpretq_s32_u32(e));
+        const uint32x4_t normal = vshlq_n_u32(vsubq_u32(e, vdupq_n_u32(1)), 23);
+        f.quarter[i] = vreinterpretq_f32_u32(vbslq_u32(vcltq_u32(e, vdupq_n_u32(2)), small, normal));
+    }
+    return f;
+}
+#undef EACH
+static inline void v_to_i8(int8_t *p, vf v) { // |v| <= 127, to nearest even; NaN: 0
+    const int16x4_t h = vmovn_s32(vcvtnq_s32_f32(v));
+    const int32x2_t four = vreinterpret_s32_s8(vmovn_s16(vcombine_s16(h, h)));
+    const int32_t word = vget_lane_s32(four, 0);
+    memcpy(p, &word, 4);
+}
+enum { TILE_R = 4, TILE_V = 1 }; // 16 sums, a line of 4 and a broadcast; the floats stay in memory
