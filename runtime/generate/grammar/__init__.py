@@ -31,7 +31,7 @@ def compile_grammar(source: str | Mapping | bool) -> Automaton:
     if not isinstance(source, Mapping | bool):
         raise GrammarError(f"a grammar is GBNF text or a JSON schema as a dict, not {type(source).__name__}")
     try:
-        text = json.dumps(source)
+        text = json.dumps(source, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise GrammarError(f"the schema is not JSON: {error}") from None
     if len(text) > _MAX_TEXT:

@@ -281,7 +281,8 @@ def _size(node: Node) -> int:
         return len(node.text)
     if isinstance(node, Chars):
         return 1 if all(high < 0x80 for _, high in node.ranges) else 9
-    return 1 + sum(_size(item) for item in children(node))
+    copies = max(1, node.least, node.most or 0) if isinstance(node, Repeat) else 1
+    return 1 + copies * sum(_size(item) for item in children(node))
 
 
 def _starts(rows: list[list]) -> bytes:
