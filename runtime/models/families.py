@@ -22,6 +22,8 @@ import runtime.models
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import read_config
 from runtime.files.tensors import WeightFile, open_weights
+from runtime.models import gguf_config
+from runtime.models.gguf_names import gguf_sources
 from runtime.models.sources import CanonicalWeights, Source, bare, by_bare_name, whole
 from runtime.models.spec import DecoderSpec
 
@@ -59,14 +61,23 @@ class StoredModel:
 
 
 def open_model(path: str | os.PathLike) -> StoredModel:
-    """The model in a folder with config.json and *.safetensors.
+    """The model in a folder with config.json and *.safetensors, or in a .gguf file.
 
     Every tensor that the config asks for is there and has its shape. Raises FileNotFoundError, FormatError.
     """
-    config = read_config(path)
-    where = Path(path) / "config.json"
-    spec = DecoderSpec.from_hf_config(config, where)
-    return StoredModel(os.fspath(path), config, *_fitting(open_weights(path), config, spec, where))
+    if Path(path).is_dir():
+        config = read_config(path)
+        where = Path(path) / "config.json"
+        spec = DecoderSpec.from_hf_config(config, where)
+        return StoredModel(os.fspath(path), config, *_fitting(open_weights(path), config, spec, where))
+    file = open_weights(path)
+    if not file.is_gguf:
+        raise FormatError("unsupported_model", path, None, "weights alone; give the folder with its config.json")
+    config = gguf_config.config_of(file)
+    spec = gguf_config.fitted(file, DecoderSpec.from_hf_config(config, path), path)
+    sources = gguf_sources(spec, file.metadata.text("general.architecture"), file)
+    gguf_config.check_used(file, sources)
+    return StoredModel(os.fspath(path), config, spec, CanonicalWeights(file, sources))
 
 
 def _fitting(

@@ -121,6 +121,11 @@ def _rope_keys(spec: DecoderSpec) -> dict[str, object]:
 
 
 _GELU = ("gemma", "gemma2", "gemma3", "gpt2", "starcoder", "starcoder2", "gptneox", "phi2")
+_HEADS_FILL_WIDTH = ("qwen2", "olmo2", "starcoder", "starcoder2", "gptneox", "gpt2", "phi2", "phi3")
+_OUTPUT_BIASES = {  # architecture -> whether it has biases of o_proj and of the feed-forward; absent: either way
+    **dict.fromkeys(("qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "olmo2", "smollm3"), False),
+    **dict.fromkeys(("starcoder2", "gptneox"), True),
+}
 _UNTIED = ("gptneox", "olmo2", "phi2")  # whose files always hold the head
 _TIED = ("gemma", "gemma2")  # whose files never do
 
@@ -138,6 +143,13 @@ def _check_implied(spec: DecoderSpec, architecture: str) -> None:
         "experts whose weights do not sum to one": bool(spec.n_experts) and not spec.norm_topk,
         f"the activation {spec.activation}": spec.activation not in activations,
         "a head of its own": architecture in _TIED and not spec.tied,
+        "heads that do not fill the width": architecture in _HEADS_FILL_WIDTH
+        and spec.n_heads * spec.head_dim != spec.d_model,
+        "these biases": _OUTPUT_BIASES.get(architecture, spec.o_bias) != spec.o_bias
+        or _OUTPUT_BIASES.get(architecture, spec.mlp_bias) != spec.mlp_bias,
+        "more than one key head": architecture == "starcoder" and spec.n_kv_heads > 1,
+        "that there are no soft-caps": architecture == "gemma2" and not (spec.attention_softcap and spec.final_softcap),
+        "a soft-cap of its attention": architecture != "gemma2" and spec.attention_softcap > 0,
     }
     for what, is_wrong in wrong.items():
         if is_wrong:

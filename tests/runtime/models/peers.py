@@ -97,14 +97,15 @@ CASES: list[tuple[str, str, dict]] = [
     ("gemma", "head_dim", BASE | {"head_dim": 12}),
     ("gemma", "one key head, biases", BASE | {"head_dim": 8, "num_key_value_heads": 1, "attention_bias": True,
                                               "hidden_act": "gelu", "tie_word_embeddings": False}),
-    ("gemma2", "soft-caps, window", BASE | {"head_dim": 12, "sliding_window": 6, "query_pre_attn_scalar": 20,
+    ("gemma2", "soft-caps, window", BASE | {"head_dim": 12, "sliding_window": 6, "query_pre_attn_scalar": 12,
                                             "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}),
-    ("gemma2", "no soft-caps", BASE | {"head_dim": 16, "sliding_window": 3, "attn_logit_softcapping": None,
+    ("gemma2", "no soft-caps", BASE | {"head_dim": 16, "sliding_window": 3, "query_pre_attn_scalar": 20,
+                                       "attn_logit_softcapping": None,
                                        "final_logit_softcapping": None, "layer_types": ["full_attention"] * 2
                                        + ["sliding_attention"]}),
     ("gemma3_text", "two bases", BASE | {"head_dim": 12, "sliding_window": 5, "query_pre_attn_scalar": 10}),
     ("gemma3_text", "linear, soft-cap", BASE | {
-        "head_dim": 8, "sliding_window": 4, "final_logit_softcapping": 2.0,
+        "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 4, "final_logit_softcapping": 2.0,
         "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
         "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
                             "sliding_attention": {"rope_type": "default", "rope_theta": 500.0}}}),

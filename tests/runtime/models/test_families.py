@@ -4,8 +4,10 @@ import numpy as np
 import peers
 import pytest
 
+from runtime.files.gguf_write import GgufTensor, write_gguf
 from runtime.models import twin
 from runtime.models.families import open_model
+from runtime.models.gguf_layout import exported
 
 IDS = np.random.default_rng(1).integers(0, 97, 48)
 _kept: dict = {}
@@ -35,3 +37,28 @@ def read(folder):
 def test_the_twin_gives_the_logits_of_transformers(saved):
     folder, wanted = saved
     assert np.abs(twin.logits(*read(folder), IDS) - wanted).max() < 2e-4 * max(1.0, float(wanted.std()))
+
+
+def write_exported(folder, path):
+    """The model of a folder as a GGUF file in float32."""
+    metadata, tensors, _ = exported(folder)
+
+    def whole(tensor):
+        rows = int(np.prod(tensor.shape[:-1], dtype=np.int64))
+        return [part.data for begin in range(rows) for part in tensor.rows(begin, begin + 1)]
+
+    write_gguf(path, metadata, [GgufTensor(t.name, "F32", t.shape, lambda t=t: whole(t)) for t in tensors])
+
+
+@pytest.mark.peer
+def test_a_model_written_as_gguf_is_the_same_model(saved, tmp_path):
+    """Or it is refused, because the keys of GGUF cannot say what is unusual about it."""
+    folder, wanted = saved
+    try:
+        write_exported(folder, tmp_path / "model.gguf")
+    except ValueError as error:
+        assert str(error).startswith("GGUF has no way to say ")
+        return
+    assert np.abs(twin.logits(*read(tmp_path / "model.gguf"), IDS) - wanted).max() < 2e-4 * max(
+        1.0, float(wanted.std())
+    )
