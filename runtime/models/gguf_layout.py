@@ -134,7 +134,8 @@ def _check_implied(spec: DecoderSpec, architecture: str) -> None:
     """What an architecture does without saying so must be what this model does; ValueError where it is not."""
     rotated = tuple(architecture != "smollm3" or (n + 1) % 4 != 0 for n in range(spec.n_layers))
     activations = ("gelu", "gelu_tanh") if architecture in _GELU else ("silu",)
-    scale = spec.attention_scale * spec.head_dim**0.5
+    large = spec.n_layers == {"gemma2": 46, "gemma3": 62}.get(architecture)  # 27B: known by its number of layers
+    scale = spec.attention_scale * (spec.d_model // spec.n_heads if large else spec.head_dim) ** 0.5
     wrong = {
         "which layers rotate": spec.rope is not None and spec.layer_rope != rotated,
         "YaRN without rounding": spec.rope is not None and not spec.rope.truncate,
@@ -147,6 +148,7 @@ def _check_implied(spec: DecoderSpec, architecture: str) -> None:
         and spec.n_heads * spec.head_dim != spec.d_model,
         "these biases": _OUTPUT_BIASES.get(architecture, spec.o_bias) != spec.o_bias
         or _OUTPUT_BIASES.get(architecture, spec.mlp_bias) != spec.mlp_bias,
+        "a norm of queries and keys": architecture == "phi2" and spec.qk_norm is not None,
         "more than one key head": architecture == "starcoder" and spec.n_kv_heads > 1,
         "that there are no soft-caps": architecture == "gemma2" and not (spec.attention_softcap and spec.final_softcap),
         "a soft-cap of its attention": architecture != "gemma2" and spec.attention_softcap > 0,
