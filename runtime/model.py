@@ -19,9 +19,11 @@ import native_kernels as nk
 from runtime.engine.cache import CacheStore
 from runtime.engine.generation import Generation
 from runtime.engine.network import Network
+from runtime.engine.weight_store import PRECISIONS
 from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import own_section
+from runtime.files.tensors import WeightFile
 from runtime.folders import models_folder
 from runtime.generate import Chooser, Constraint, Matcher, Piece, Sampling, compile_grammar
 from runtime.models.families import open_model
@@ -30,7 +32,8 @@ from runtime.prompts import Draft, Prompt, PromptWriter
 from runtime.text import FimFormat, load_tokenizer
 
 EMBEDDED = Path(__file__).parent / "embedded"
-WEIGHTS = ("auto", "f32", "q8_0")
+WEIGHTS = ("auto", "f32", "bf16", "q8_0", "q4_0")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
@@ -182,17 +185,26 @@ class Model:
 
 
 def find_model(path_or_name: str | os.PathLike | None) -> Path:
-    """Folder of a model: the embedded one for None or "default", else a path, else an installed model's name."""
+    """Folder or .gguf file of a model: the embedded one for None or "default", else a path, else an installed name.
+
+    A folder without config.json stands for the one GGUF in it.
+    """
     if path_or_name is None or str(path_or_name) == "default":
         return EMBEDDED
     path = Path(path_or_name).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise FormatError("unsupported_model", path, None, "give the folder that holds config.json and *.safetensors")
-    if isinstance(path_or_name, str) and _NAME.match(path_or_name) and (models_folder() / path_or_name).is_dir():
-        return models_folder() / path_or_name
-    raise FileNotFoundError(f"no model {str(path_or_name)!r}: neither a folder nor the name of an installed model")
+    if path.is_file():
+        if path.suffix == ".gguf":
+            return path
+        message = "give a .gguf file, or the folder that holds config.json and *.safetensors"
+        raise FormatError("unsupported_model", path, None, message)
+    installed = isinstance(path_or_name, str) and _NAME.match(path_or_name) and models_folder() / path_or_name
+    for folder in (path, installed):
+        if folder and folder.is_dir():
+            inside = [] if (folder / "config.json").is_file() else sorted(folder.glob("*.gguf"))
+            return inside[0] if inside and (len(inside) == 1 or "-00001-of-" in inside[0].name) else folder
+    raise FileNotFoundError(
+        f"no model {str(path_or_name)!r}: neither a folder, nor a .gguf file, nor the name of an installed model"
+    )
 
 
 def with_served_context(spec: DecoderSpec, path: str | os.PathLike) -> DecoderSpec:
@@ -210,26 +222,39 @@ def with_served_context(spec: DecoderSpec, path: str | os.PathLike) -> DecoderSp
 def load_model(
     path_or_name: str | os.PathLike | None = None, threads: int | None = None, weights: str = "auto"
 ) -> Model:
-    """Load a folder with config.json and *.safetensors, or the embedded model (None).
+    """Load a folder with config.json and *.safetensors, a .gguf file, an installed model, or the embedded one (None).
 
-    weights: "f32" (exact, float32 arithmetic), "q8_0" (matrices in 8 bits), "auto" (as the folder's config asks, else
-    f32). threads: for all models of the process. A declared context above the bounds of runtime/files/limits.py is
-    shortened in `spec`. Raises FileNotFoundError, FormatError, ValueError.
+    weights: "auto" (as stored: quantised and 16-bit matrices stay what they are), "f32" (exact, float32 arithmetic),
+    "bf16", "q8_0", "q4_0" (matrices in that type). threads: for all models of the process. A declared context above
+    the bounds of runtime/files/limits.py is shortened in `spec`. Raises FileNotFoundError, FormatError, ValueError.
     """
     if weights not in WEIGHTS:
         raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
     if threads is not None:
         nk.set_threads(threads)
-    folder = find_model(path_or_name)
-    stored = open_model(folder)
-    config, spec = stored.config, with_served_context(stored.spec, folder / "config.json")
-    precision = weights
-    if weights == "auto":
-        precision = "q8_0" if own_section(config).get("precision") == "q8_0" else "f32"
-    tokenizer = load_tokenizer(folder) if (folder / "tokenizer.json").is_file() else None
+    path = find_model(path_or_name)
+    stored = open_model(path)
+    spec = with_served_context(stored.spec, path)
+    tokenizer = _load_tokenizer(path, stored.weights.file)
     if tokenizer is not None and tokenizer.vocab_size > spec.vocab_size:
         message = f"the tokenizer has {tokenizer.vocab_size} entries, the model only {spec.vocab_size}"
-        raise FormatError("vocabulary", folder / "tokenizer.json", None, message)
-    network = Network(spec, {name: stored.weights.float32(name) for name in spec.weight_shapes()}, precision)
-    name = "embedded" if folder == EMBEDDED else folder.name
-    return Model(name, config, spec, tokenizer, network)
+        raise FormatError("vocabulary", path, None, message)
+    network = Network(spec, stored.weights, _precision(weights, stored.config))
+    name = "embedded" if path == EMBEDDED else path.stem if path.suffix == ".gguf" else path.name
+    return Model(name, stored.config, spec, tokenizer, network)
+
+
+def _precision(weights: str, config: dict) -> str:
+    """What Network is asked for: a model of our own says what "auto" means for it."""
+    if weights == "auto" and own_section(config).get("precision") == "q8_0":
+        return "q8_0"
+    return weights if weights in PRECISIONS or weights != "auto" else "f32"
+
+
+def _load_tokenizer(path: Path, file: WeightFile):
+    """The tokenizer in a folder or a GGUF file; None if there is none."""
+    if file.is_gguf:
+        there = file.metadata.text("tokenizer.ggml.model", "no_vocab") != "no_vocab"
+    else:
+        there = any((path / name).is_file() for name in _TOKENIZERS)
+    return load_tokenizer(path) if there else None

@@ -14,8 +14,9 @@ import numpy as np
 from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.gguf_metadata import Metadata
+from runtime.files.reader import parse_json
 from runtime.files.tensors import WeightFile
-from runtime.models.gguf_names import ARCHITECTURES
+from runtime.models.gguf_names import ARCHITECTURES, OWN_SECTION
 from runtime.models.sources import Source
 from runtime.models.spec import DecoderSpec
 
@@ -86,6 +87,7 @@ def config_of(file: WeightFile) -> dict:
         **dict.fromkeys(("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"), eps),
         **_family(keys, config_rope=rope, width=width, heads=heads, head_dim=head_dim, layers=layers, inner=inner),
         **_ends(keys.metadata),
+        **_own(file),
     }
     if "original_max_position_embeddings" in rope:
         config["original_max_position_embeddings"] = rope["original_max_position_embeddings"]
@@ -182,6 +184,12 @@ def _ends(metadata: Metadata) -> dict:
     ends = [f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot")]
     ids = [metadata.integer(key) for key in ends if key in metadata]
     return found | ({"eos_token_id": sorted(set(ids))} if ids else {})
+
+
+def _own(file: WeightFile) -> dict:
+    """What this program kept for itself in the config that the file was made from, under "hearth" again."""
+    text = file.metadata.text(OWN_SECTION, "")
+    return {"hearth": parse_json(text.encode(), file.path, what=OWN_SECTION)} if text else {}
 
 
 def fitted(file: WeightFile, spec: DecoderSpec, path: object) -> DecoderSpec:

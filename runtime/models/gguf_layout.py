@@ -23,13 +23,12 @@ from runtime.files.hf_config import own_section
 from runtime.files.reader import read_json
 from runtime.files.tensors import StoredTensor
 from runtime.models.families import StoredModel, open_model
-from runtime.models.gguf_names import ARCHITECTURES, gguf_sources
+from runtime.models.gguf_names import ARCHITECTURES, OWN_SECTION, gguf_sources
 from runtime.models.sources import CanonicalWeights, Source
 from runtime.models.spec import DecoderSpec
 from runtime.text import load_tokenizer
 from runtime.text.gguf_keys import gguf_keys
 
-OWN_SECTION = "codehearth.config"  # JSON: what this program keeps for itself in a config, see own_section
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 

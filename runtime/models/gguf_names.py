@@ -14,6 +14,8 @@ import numpy as np
 from runtime.models.sources import Source, fused, renamed
 from runtime.models.spec import DecoderSpec
 
+OWN_SECTION = "codehearth.config"  # metadata key, JSON: what this program keeps for itself in a config (own_section)
+
 # Hugging Face's model_type -> llama.cpp's architecture
 ARCHITECTURES = {
     "gemma": "gemma",
