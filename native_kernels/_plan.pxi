@@ -22,8 +22,11 @@ cdef extern from "plan.h" nogil:
         nk_plan_cache cache
         int64_t max_rows, max_head, capacity
         nk_sequence *work
+        uint8_t *shared
+        int64_t shared_bytes
     int64_t nk_plan_cache_bytes(const nk_plan_cache *cache, int64_t kv_type, int64_t capacity)
     int64_t nk_plan_check(const nk_plan *plan)
+    int64_t nk_plan_shared_bytes(const kernel_table *table, const nk_plan *plan)
     int nk_plan_run(const kernel_table *table, const nk_plan *plan, const nk_plan_sequence *sequences, int64_t n)
 
 cdef extern from "pool.h":
@@ -102,11 +105,15 @@ cdef class Plan:
             bad = nk_plan_check(&self._plan)
         if bad:
             raise ValueError(f"plan operation {bad - 1} does not fit its buffers: {self._ops[bad - 1].tolist()}")
+        self._plan.shared_bytes = nk_plan_shared_bytes(K, &self._plan)
+        self._plan.shared = <uint8_t *>nk_alloc(NK_MEMORY_PLAN, self._plan.shared_bytes, 1)
+        _finished()
 
     def __dealloc__(self):
         nk_free(self._plan.buffers)
         nk_free(self._sequences)
         nk_free(self._plan.work)
+        nk_free(self._plan.shared)
 
     def cache_bytes(self, int64_t kv_type, int64_t capacity):
         """Bytes of the keys (as many are the values) of a sequence of `capacity` positions; ValueError if unknown."""

@@ -16,15 +16,19 @@ cdef int _stored(object qtype, object blocks, str name, int64_t n, int64_t k, Ar
     return kind.number
 
 
-def quant_pack(qtype, blocks, int64_t n, int64_t k):
+def quant_pack(qtype, blocks, int64_t n, int64_t k, out=None):
     """uint8 blocks of n rows of k values as GGUF stores them -> as many bytes, 1-D, in the order that gemm_quant reads.
 
-    qtype: a name of native_kernels.qtypes.QTYPES. The order is the same on every instruction set.
+    qtype: a name of native_kernels.qtypes.QTYPES. out: where they go. The order is the same on every instruction set.
     """
     cdef Arr B, O
     cdef int number = _stored(qtype, blocks, "blocks", n, k, &B)
-    out = _empty((B.n,), _u8)
+    if out is None:
+        out = _empty((B.n,), _u8)
     _dense(out, "out", U8, True, &O)
+    _shape1(&O, "out", B.n)
+    if O.p < B.p + B.n and B.p < O.p + O.n:
+        raise ValueError("out overlaps blocks")
     if B.n:
         with nogil:
             K.quant_pack(number, <const uint8_t *>B.p, <uint8_t *>O.p, n, k)

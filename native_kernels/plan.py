@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from native_kernels._native import Plan
+from native_kernels.qtypes import BY_NUMBER
 
 PLAN_FIELDS = (
     "kind rows_kind mode a b c out bias type packed n k heads kv_heads head_dim layer window max_rows "
@@ -130,10 +131,16 @@ class PlanBuilder:
         bias: int | None = None,
         residual: View | None = None,
         head: bool = False,
+        shared: str = "",
     ) -> None:
-        """out = x times the transposed weight [+ bias] [+ residual]."""
+        """out = x times the transposed weight [+ bias] [+ residual].
+
+        shared: the first of several products of the same x ("first") keeps x as quantised weights want it; those right
+        behind it ("again") take that.
+        """
         fields = _a(x) | _out(out) | _c(residual) | _matrix(weight) | {"bias": -1 if bias is None else bias}
-        self._op("product", head=head, n=weight.rows, k=weight.columns, **fields)
+        mode = ("", "first", "again").index(shared)
+        self._op("product", head=head, mode=mode, n=weight.rows, k=weight.columns, **fields)
 
     def rope(self, x: View, heads: int, dim: int, interleaved: bool, rows: int, cos: int, sin: int) -> None:
         """Rotate the first `dim` values of `heads` heads of x in place by the table rows that `rows` (int32) names."""
@@ -204,12 +211,17 @@ class PlanBuilder:
         return 2 * d_model + 3 * d_ff + 2 * chosen + 1
 
     def operations(self) -> list[tuple[str, int]]:
-        """(kind, bytes of the matrix that it reads: 0 for all but products) of each operation, in order."""
-        kind, weight = PLAN_FIELDS.index("kind"), PLAN_FIELDS.index("b")
-        product = _KINDS["product"]
-        return [
-            (KIND_NAMES[op[kind]], self.buffers[op[weight]].nbytes if op[kind] == product else 0) for op in self._ops
-        ]
+        """(kind, of products with the storage type: "product Q4_K"; bytes of weights) of each operation in order."""
+        shown = []
+        for row in self._ops:
+            op = dict(zip(PLAN_FIELDS, row, strict=True))
+            kind, nbytes = KIND_NAMES[op["kind"]], 0
+            if kind == "product":
+                kind, nbytes = f"product {BY_NUMBER[op['type']].name}", self.buffers[op["b"]].nbytes
+            elif kind == "experts":
+                nbytes = self.buffers[op["b"]].nbytes + self.buffers[op["b2"]].nbytes
+            shown.append((kind, nbytes))
+        return shown
 
     def build(self) -> Plan:
         """The checked native plan; ValueError names an operation that does not fit its buffers."""

@@ -3,6 +3,7 @@
 #include "plan.h"
 #include "alloc.h"
 #include "pool.h"
+#include "quant_layout.h"
 #include <string.h>
 
 typedef struct {
@@ -48,12 +49,17 @@ static void gather(const step *s, const nk_op *op, const float *a, float *out) {
 }
 
 static void embed(const step *s, const nk_op *op, float f, float *out, int64_t rows) {
+    const kernel_table *K = s->K;
     const nk_buffer *buf = s->plan->buffers;
-    const float *table = buf[op->b].data;
+    const uint8_t *table = buf[op->b].data;
     const int32_t *ids = buf[op->a].data;
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(out + r * op->out_stride, table + ids[r] * op->n, (size_t)op->n * sizeof(float));
-    if (f != 1) s->K->serve_add(out, op->out_stride, out, op->out_stride, NULL, 0, rows, op->n, f, 0);
+    const int64_t row_bytes = nk_row_bytes(nk_block_of(op->type), op->n);
+    if (op->packed)
+        K->packed_rows((int)op->type, table, op->k, op->n, ids, rows, out);
+    else
+        for (int64_t r = 0; r < rows; r++)
+            nk_dequantize_row((int)op->type, table + ids[r] * row_bytes, out + r * op->out_stride, op->n);
+    if (f != 1) K->serve_add(out, op->out_stride, out, op->out_stride, NULL, 0, rows, op->n, f, 0);
 }
 
 static void add_table(const step *s, const nk_op *op, float *out, int64_t rows) {
@@ -63,16 +69,37 @@ static void add_table(const step *s, const nk_op *op, float *out, int64_t rows) 
         for (int64_t i = 0; i < op->n; i++) out[r * op->out_stride + i] += table[index[r] * op->n + i];
 }
 
-void nk_product(const kernel_table *K, int64_t type, int64_t rows, int64_t n, int64_t k, const float *a,
-                int64_t a_stride, const uint8_t *weights, float *out, int64_t out_stride, const float *bias,
-                const float *residual, int64_t residual_stride) {
-    if (type == 0)
-        K->gemm_f32(0, 1, rows, n, k, a, a_stride, (const float *)(const void *)weights, k, out, out_stride, 0, bias,
-                    residual, residual_stride);
-    else {
-        K->gemm_q8_0(rows, n, k, a, a_stride, weights, out, out_stride, residual, residual_stride);
-        if (bias) K->serve_add(out, out_stride, out, out_stride, bias, 0, rows, n, 1, 0);
+static int is_rounded(int64_t type) { return nk_block_of(type)->values > 1; }
+
+int64_t nk_plan_shared_bytes(const kernel_table *K, const nk_plan *plan) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < plan->n_ops; i++) {
+        const nk_op *op = &plan->ops[i];
+        if (op->kind != NK_OP_PRODUCT || op->mode != 1 || !is_rounded(op->type)) continue;
+        const int64_t bytes = K->quant_rows_bytes(plan->max_rows, op->k);
+        most = bytes > most ? bytes : most;
     }
+    return most;
+}
+
+// `shared` tells whether the plan's shared rows are those of this operation's input.
+static void product(const step *s, const nk_op *op, const float *a, const float *c, float *out, int64_t rows,
+                    int *shared) {
+    const kernel_table *K = s->K;
+    const nk_buffer *buf = s->plan->buffers;
+    const uint8_t *weights = buf[op->b].data;
+    const float *bias = read_at(buf, op->bias, 0);
+    if (op->mode == 1) *shared = 0;
+    if (op->mode == 0 || !is_rounded(op->type) || K->quant_rows_bytes(rows, op->k) > s->plan->shared_bytes) {
+        K->gemm_quant((int)op->type, rows, op->n, op->k, a, op->a_stride, weights, out, op->out_stride, bias, c,
+                      op->c_stride);
+        return;
+    }
+    if (!*shared) K->quantize_rows(rows, op->k, a, op->a_stride, s->plan->shared);
+    *shared = 1;
+    if (nk_cancelled() || nk_failed()) return; // the rows may be unfinished
+    K->gemm_quant_rows((int)op->type, rows, op->n, op->k, s->plan->shared, weights, out, op->out_stride, bias, c,
+                       op->c_stride);
 }
 
 // The sequences as the cache kernels want them, for one layer; `trailing`: only their head rows.
@@ -116,7 +143,7 @@ static void attention(const step *s, const nk_op *op, const float *scalars, cons
     }
 }
 
-static int run_op(const step *s, const nk_op *op, const float *scalars) {
+static int run_op(const step *s, const nk_op *op, const float *scalars, int *shared) {
     const nk_buffer *buf = s->plan->buffers;
     const int64_t R = op->rows_kind == NK_ROWS_HEAD ? s->head_rows : s->rows;
     if (R <= 0) return NK_PLAN_DONE;
@@ -154,8 +181,7 @@ static int run_op(const step *s, const nk_op *op, const float *scalars) {
         break;
     }
     case NK_OP_PRODUCT:
-        nk_product(s->K, op->type, R, op->n, op->k, a, op->a_stride, buf[op->b].data, out, op->out_stride,
-                   read_at(buf, op->bias, 0), c, op->c_stride);
+        product(s, op, a, c, out, R, shared);
         break;
     case NK_OP_ROPE: {
         const int32_t *index = buf[op->a].data;
@@ -200,9 +226,10 @@ static int run_op(const step *s, const nk_op *op, const float *scalars) {
 int nk_plan_run(const kernel_table *K, const nk_plan *plan, const nk_plan_sequence *sequences, int64_t n_sequences) {
     step s = {.K = K, .plan = plan, .sequences = sequences, .n_sequences = n_sequences};
     for (int64_t i = 0; i < n_sequences; i++) s.rows += sequences[i].rows, s.head_rows += sequences[i].last;
+    int shared = 0;
     for (int64_t i = 0; i < plan->n_ops; i++) {
         if (nk_cancelled() || nk_failed()) return NK_PLAN_STOPPED;
-        const int result = run_op(&s, &plan->ops[i], plan->scalars + 2 * i);
+        const int result = run_op(&s, &plan->ops[i], plan->scalars + 2 * i, &shared);
         if (result) return result;
     }
     return nk_cancelled() || nk_failed() ? NK_PLAN_STOPPED : NK_PLAN_DONE;

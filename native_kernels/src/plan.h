@@ -16,7 +16,8 @@ typedef enum {
     NK_OP_ADD_TABLE = 2, // out[r, :n] += row a[r] of the float32 table b (k rows)
     NK_OP_NORM = 3,    // out[r, h, :n] = norm(a[r, h, :n]) * b [+ bias], `heads` vectors a row, eps f; kind in `mode`;
                        // with c: out = c + g * that
-    NK_OP_PRODUCT = 4, // out[r, :n] = a[r, :k] times b (n, k) transposed [+ bias] [+ c[r, :n]]
+    NK_OP_PRODUCT = 4, // out[r, :n] = a[r, :k] times b (n, k) transposed [+ bias] [+ c[r, :n]]. mode 1: the rounded
+                       // a is kept for the operations right behind that are mode 2 and have the same a
     NK_OP_ROPE = 5,    // the first k values of `heads` heads (head_dim wide) of out rotated in place by row a[r] of the
                        // tables b (cos) and c (sin), which have max_rows rows; mode: interleaved pairs
     NK_OP_KV_STORE = 6,  // kv_heads * head_dim values of each row of a -> its place in keys (mode 0) or values (mode 1)
@@ -27,9 +28,9 @@ typedef enum {
     NK_OP_GATHER = 10,    // out[i, :n] = a[row of the i-th head row, :n]
     NK_OP_EXPERTS = 11,   // mixture of experts: out[r, :n] = sum over the `chosen` experts e with the highest router
                           // scores c[r, :experts] of weight * down_e(act(gate_e(a[r])) * up_e(a[r])), act in `mode`.
-                        // b: for each expert gate over up (2 k, n), bias (2 k); b2: down (n, k), bias2 (n). The weight
-                        // is softmax(scores)[e], divided by the sum of the chosen ones if norm_chosen.
-                        // scratch: nk_experts_scratch floats
+    // b: for each expert gate over up (2 k, n), bias (2 k); b2: down (n, k), bias2 (n). The weight
+    // is softmax(scores)[e], divided by the sum of the chosen ones if norm_chosen.
+    // scratch: nk_experts_scratch floats
     NK_OP_COUNT
 } nk_op_kind;
 
@@ -76,6 +77,8 @@ typedef struct {
     nk_plan_cache cache;
     int64_t max_rows, max_head, capacity; // rows and head rows of a step, positions of a sequence: at most
     nk_sequence *work;                    // room for max_rows entries
+    uint8_t *shared;                      // room for rounded activations of NK_OP_PRODUCT, 64-byte aligned
+    int64_t shared_bytes;
 } nk_plan;
 
 enum { NK_PLAN_DONE = 0, NK_PLAN_STOPPED = 1, NK_PLAN_BAD_INDEX = 2 };
@@ -88,11 +91,9 @@ int64_t nk_experts_scratch(const nk_op *op, int64_t rows);
 
 // Bytes of `rows` rows of `columns` values stored as `type`; 0 if rows of that type cannot have so many.
 int64_t nk_matrix_bytes(int64_t type, int64_t rows, int64_t columns);
+// Bytes that `shared` needs for the plan's operations with the kernels of K.
+int64_t nk_plan_shared_bytes(const kernel_table *K, const nk_plan *plan);
 
-// out = a times the transposed matrix `weights` (n, k) stored as `type` [+ bias] [+ residual].
-void nk_product(const kernel_table *K, int64_t type, int64_t rows, int64_t n, int64_t k, const float *a,
-                int64_t a_stride, const uint8_t *weights, float *out, int64_t out_stride, const float *bias,
-                const float *residual, int64_t residual_stride);
 void nk_run_experts(const kernel_table *K, const nk_op *op, const nk_buffer *buffers, int64_t rows);
 
 // 0: fits. Otherwise the 1-based number of the first operation that would reach outside a buffer for the largest step,

@@ -1,5 +1,6 @@
 // Checks plans (plan.h) before they run: no operation may reach outside its buffers, whatever its fields say.
 #include "plan.h"
+#include "quant_layout.h"
 
 // Whether rows of `width` elements of `size` bytes, `stride` apart from `offset`, lie inside buffer `index`. A buffer
 // that each run brings along holds head rows only (`head`: so does the operand): each must lie in a row of the buffer.
@@ -40,16 +41,27 @@ static int names_rows(const nk_plan *p, const nk_op *op, int64_t rows) {
 }
 
 int64_t nk_matrix_bytes(int64_t type, int64_t rows, int64_t columns) {
-    const int64_t limit = (int64_t)1 << 31;
-    if (rows < 1 || columns < 1 || rows > limit || columns > limit) return 0;
-    if (type == 0) return columns <= limit / 4 ? rows * columns * 4 : 0;
-    return type == 8 && columns % 32 == 0 ? rows * (columns / 32 * 34) : 0;
+    const int64_t limit = (int64_t)1 << 29;
+    const nk_block *block = nk_block_of(type);
+    if (block == NULL || rows < 1 || columns < 1 || rows > limit || columns > limit || columns % block->values)
+        return 0;
+    return rows * nk_row_bytes(block, columns);
 }
 
 // Whether buffer `index` holds `count` matrices (rows, columns) stored as `type`, one behind the other.
 static int matrices_fit(const nk_plan *p, int64_t index, int64_t type, int64_t count, int64_t rows, int64_t columns) {
     const int64_t bytes = nk_matrix_bytes(type, rows, columns);
     return bytes > 0 && fits(p, 0, index, 0, count, bytes, bytes, 1);
+}
+
+// Whether a product that takes the rounded input of the one before it (mode 2) has that one's input.
+static int shares(const nk_plan *p, const nk_op *op) {
+    if (op->mode < 0 || op->mode > 2) return 0;
+    if (op->mode < 2) return 1;
+    const nk_op *before = op - 1;
+    return op > p->ops && before->kind == NK_OP_PRODUCT && before->mode >= 1 && before->rows_kind == op->rows_kind &&
+           before->a == op->a && before->a_offset == op->a_offset && before->a_stride == op->a_stride &&
+           before->k == op->k && apart(p, before->a, before->out);
 }
 
 static int experts_fit(const nk_plan *p, const nk_op *op, int64_t rows) {
@@ -80,14 +92,15 @@ static int op_fits(const nk_plan *p, const nk_op *op) {
     case NK_OP_POSITIONS:
         return op->rows_kind == NK_ROWS_ALL && op->out_offset == 0 && written(p, 0, op->out, 0, rows, 1, 1);
     case NK_OP_EMBED:
-        return op->type == 0 && names_rows(p, op, rows) && matrices_fit(p, op->b, 0, 1, op->k, op->n) && OUT(op->n);
+        return names_rows(p, op, rows) && matrices_fit(p, op->b, op->type, 1, op->k, op->n) && OUT(op->n) &&
+               (op->packed == 0 || (op->packed == 1 && op->out_stride == op->n)) && apart(p, op->b, op->out);
     case NK_OP_ADD_TABLE:
         return names_rows(p, op, rows) && fits(p, 0, op->b, 0, op->k, op->n, op->n, 4) && OUT(op->n);
     case NK_OP_NORM:
         return op->mode >= NK_RMSNORM && op->mode <= NK_LAYERNORM && A(wide) && OUT(wide) && RESIDUAL(wide) &&
                fits(p, 0, op->b, 0, 1, op->n, op->n, 4) && absent_or_row(p, op->bias, op->n);
     case NK_OP_PRODUCT:
-        return A(op->k) && OUT(op->n) && RESIDUAL(op->n) && absent_or_row(p, op->bias, op->n) &&
+        return shares(p, op) && A(op->k) && OUT(op->n) && RESIDUAL(op->n) && absent_or_row(p, op->bias, op->n) &&
                matrices_fit(p, op->b, op->type, 1, op->n, op->k);
     case NK_OP_ROPE:
         return op->k > 0 && op->k % 2 == 0 && op->k <= op->head_dim && OUT(q_width) && names_rows(p, op, rows) &&

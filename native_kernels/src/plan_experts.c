@@ -77,11 +77,11 @@ void nk_run_experts(const kernel_table *K, const nk_op *op, const nk_buffer *buf
         }
         if (m == 0) continue;
         if (nk_cancelled() || nk_failed()) return;
-        nk_product(K, op->type, m, 2 * k, n, w.x, n, up + e * up_bytes, w.wide, 2 * k, bias ? bias + e * 2 * k : NULL,
-                   NULL, 0);
+        K->gemm_quant((int)op->type, m, 2 * k, n, w.x, n, up + e * up_bytes, w.wide, 2 * k,
+                      bias ? bias + e * 2 * k : NULL, NULL, 0);
         K->serve_gate((int)op->mode, 1, w.narrow, k, w.wide, 2 * k, m, k);
-        nk_product(K, op->type2, m, n, k, w.narrow, k, down + e * down_bytes, w.y, n, bias2 ? bias2 + e * n : NULL,
-                   NULL, 0);
+        K->gemm_quant((int)op->type2, m, n, k, w.narrow, k, down + e * down_bytes, w.y, n, bias2 ? bias2 + e * n : NULL,
+                      NULL, 0);
         for (int64_t i = 0; i < m; i++) {
             float *to = out + w.row[i] / chosen * op->out_stride;
             K->serve_add(to, n, w.y + i * n, n, to, n, 1, n, w.share[w.row[i]], 0);

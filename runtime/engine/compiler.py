@@ -98,7 +98,7 @@ class Compiler:
         self._norm("model.norm", x, hidden, head=True)
         bias = self._bias("lm_head", spec.head_bias)
         scaled = spec.logits_scale != 1
-        b.product(hidden, self.store.matrix(spec.head_name), logits, bias=None if scaled else bias, head=True)
+        b.product(hidden, self.store.matrices(spec.head_name)[0], logits, bias=None if scaled else bias, head=True)
         if scaled:
             every_row = View(bias, spec.vocab_size, 0) if bias is not None else None
             b.add(logits, logits, residual=every_row, scale=spec.logits_scale, head=True)
@@ -132,8 +132,7 @@ class Compiler:
         spec, b = self.spec, self.b
         p, kv = f"model.layers.{n}.self_attn.", spec.kv_width
         names = [f"{p}{part}_proj" for part in "qkv"]
-        b.product(source, self.store.matrix(*(f"{name}.weight" for name in names)), self.qkv,
-                  bias=self._biases(names, spec.qkv_bias))  # fmt: skip
+        self._products(names, spec.qkv_bias, source, self.qkv)
         q, k = self.qkv.columns(0, self.q_width), self.qkv.columns(self.q_width, kv)
         v = self.qkv.columns(self.q_width + kv, kv)
         if spec.qk_norm:
@@ -157,8 +156,7 @@ class Compiler:
             return
         names = [p + part for part in (("gate_proj", "up_proj") if spec.gated else ("up_proj",))]
         wide, inner = self.feed
-        b.product(source, self.store.matrix(*(f"{name}.weight" for name in names)), wide,
-                  bias=self._biases(names, spec.mlp_bias), head=head)  # fmt: skip
+        self._products(names, spec.mlp_bias, source, wide, head)
         b.activation_of(spec.activation, spec.gated, wide, inner, head=head)
         self._branch(p + "down_proj", spec.mlp_bias, inner, x, after, head)
 
@@ -168,7 +166,7 @@ class Compiler:
             width = b.experts_scratch(spec.d_model, spec.expert_d_ff, spec.experts_per_token)
             self.router = b.activation(spec.n_experts), b.activation(width)
         scores, scratch = self.router
-        b.product(source, self.store.matrix(p + "gate.weight"), scores, head=head)
+        b.product(source, self.store.matrices(p + "gate.weight")[0], scores, head=head)
         each = [f"{p}experts.{e}." for e in range(spec.n_experts)]
         up, down = [[f"{e}gate_proj", f"{e}up_proj"] for e in each], [[f"{e}down_proj"] for e in each]
         weights = [self.store.stack([[f"{name}.weight" for name in part] for part in parts]) for parts in (up, down)]
@@ -180,7 +178,7 @@ class Compiler:
     def _branch(self, name: str, has_bias: bool, source: View, x: View, after: str | None, head: bool) -> None:
         """Add a branch's last product to the stream: x += scale * norm(product), norm and scale where there are."""
         b, scale = self.b, self.spec.residual_scale
-        matrix, bias = self.store.matrix(name + ".weight"), self._bias(name, has_bias)
+        matrix, bias = self.store.matrices(name + ".weight")[0], self._bias(name, has_bias)
         if after is None and scale == 1:
             b.product(source, matrix, x, bias=bias, residual=x, head=head)
             return
@@ -193,6 +191,17 @@ class Compiler:
             self.b.add(self.branch, x, residual=x, scale=scale, head=head)
         else:
             self._norm(after, self.branch, x, residual=x, scale=scale, head=head)
+
+    def _products(self, names: list[str], biased: bool, source: View, out: View, head: bool = False) -> None:
+        """Products of one source with several weights side by side: as few as their types and sizes allow."""
+        bias = np.concatenate([self.store.vector(f"{name}.bias") for name in names]) if biased else None
+        matrices, column = self.store.matrices(*(f"{name}.weight" for name in names)), 0
+        for n, matrix in enumerate(matrices):
+            part = slice(column, column + matrix.rows)
+            own = None if bias is None else self.b.constant(bias[part])
+            shared = "" if len(matrices) == 1 else "again" if n else "first"
+            self.b.product(source, matrix, out.columns(column, matrix.rows), bias=own, head=head, shared=shared)
+            column = part.stop
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 

@@ -7,16 +7,16 @@ cache, and gives scores and final states for the last rows of each chunk.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 import native_kernels as nk
 from native_kernels.plan import CACHE_TYPES
-from runtime.engine.compiler import Compiler
+from runtime.engine.compiler import CompiledStep, Compiler
 from runtime.engine.kv_cache import Cache, fitting_type
-from runtime.engine.weight_store import WeightStore
+from runtime.engine.weight_store import PackedFile, WeightStore
 from runtime.models.spec import DecoderSpec
 
 MAX_ROWS = 256  # rows of one step: long enough for full GEMM speed, short enough to cancel and pre-empt between steps
@@ -42,9 +42,10 @@ class Chunk:
 class Network:
     """A decoder ready to serve.
 
-    weights: canonical name -> StoredTensor or float32 array. precision: "f32" (exact), or "q8_0" (matrices as packed
-    Q8_0, products in int8; matrices whose rows are no multiple of 32 stay float32). capacity: most positions of a
-    sequence, at most spec.max_context. kv_type: how caches store keys and values
+    weights: canonical name -> StoredTensor or float32 array. precision: "auto" (matrices keep their storage type;
+    products with quantised ones are computed in int8), "f32" (exact), or "bf16", "q8_0", "q4_0" (converted; a matrix
+    whose rows are no multiple of the type's block stays as it is: see weight_store.type_for). capacity: most positions
+    of a sequence, at most spec.max_context. packed: opens the file that keeps packed matrices between processes. kv_type: how caches store keys and values
     ("f32", "f16", or "q8_0", for which heads of no multiple of 32 take "f16"), unless they are asked otherwise.
     """
 
@@ -52,24 +53,49 @@ class Network:
         self,
         spec: DecoderSpec,
         weights: Mapping[str, object],
-        precision: str = "f32",
+        precision: str = "auto",
         capacity: int | None = None,
         kv_type: str = "f32",
+        packed: Callable[[str, int], PackedFile] | None = None,
     ) -> None:
         self.spec, self.precision, self.kv_type = spec, precision, fitting_type(kv_type, spec.head_dim)
         self.capacity = min(capacity or spec.max_context, spec.max_context)
         self.max_rows = self.max_last = min(MAX_ROWS, self.capacity)  # of a step: rows, and rows with scores
+        self._weights, self._packed = weights, packed
         self._lock = threading.Lock()
-        self._step = Compiler(spec, WeightStore(weights, precision), self.max_rows, self.capacity).step
+        self._step: CompiledStep | None = None
+        self._plan: nk.Plan | None = None
+        self._load()
+
+    def _load(self) -> None:
+        store = WeightStore(self.spec.weight_shapes(), self._weights, self.precision, self._packed)
+        self._step = Compiler(self.spec, store, self.max_rows, self.capacity).step
         self._plan = self._step.builder.build()
+        store.finish()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in memory: not between `unload` and the next run."""
+        return self._plan is not None
+
+    def unload(self) -> None:
+        """Give the memory of weights and work buffers back; the next run takes them from their files again.
+
+        Caches stay as they are. Waits for a run that is under way.
+        """
+        with self._lock:
+            self._step = self._plan = None
 
     def regime(self, length: int) -> tuple[int, ...]:
         """Equal for two lengths of text whose rotary positions agree: keys cached for one can serve the other."""
         return tuple(table.rope.regime(length) for table in self._step.ropes)
 
     def operations(self) -> list[tuple[str, int]]:
-        """The plan, for people: (kind, bytes of the matrix that it reads) of each operation of a step, in order."""
-        return self._step.builder.operations()
+        """The plan, for people: (kind, for products with their storage type; bytes of weights) of each operation."""
+        with self._lock:
+            if self._plan is None:
+                self._load()
+            return self._step.builder.operations()
 
     # ---- caches ------------------------------------------------------------------------------------------------
 
@@ -132,6 +158,8 @@ class Network:
         return results
 
     def _run(self, chunks: Sequence[Chunk], hidden: np.ndarray, logits: np.ndarray, cancel) -> bool:
+        if self._plan is None:
+            self._load()
         step, sequences, row = self._step, [], 0
         for chunk in chunks:
             rows, cache, end = len(chunk.ids), chunk.cache, chunk.start + len(chunk.ids)

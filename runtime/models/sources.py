@@ -140,6 +140,13 @@ class CanonicalWeights(Mapping):
         except ValueError as error:
             raise FormatError("unsupported_type", self.file.path, None, str(error)) from None
 
+    def type(self, name: str) -> str:
+        """Storage type of a weight, without reading it; FormatError for one that this engine cannot multiply with."""
+        source, kind = self._sources[name], self.file.type(self.stored_name(name))
+        if kind not in QTYPES or source.times != 1 or source.plus:
+            return self[name].type
+        return kind
+
     def float32(self, name: str) -> np.ndarray:
         """Exactly, as C-contiguous float32."""
         return self[name].float32()

@@ -196,7 +196,8 @@ def test_what_does_not_fit_is_refused(small):
     ids = np.zeros(10, np.int32)
     for chunk in (
         Chunk(ids, 60, network.new_cache()), Chunk(ids, 0, network.new_cache(9)), Chunk(ids, -1, network.new_cache()),
-        Chunk(ids, 0, network.new_cache(), 11), Chunk(ids, 0, network.new_cache(), -1), Chunk(ids[:0], 0, network.new_cache()),
+        Chunk(ids, 0, network.new_cache(), 11), Chunk(ids, 0, network.new_cache(), -1),
+        Chunk(ids[:0], 0, network.new_cache()),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"fit|the plan holds|positions|negative"):
             network.run([chunk])
