@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import native_kernels as nk
+from runtime.encoder_model import EncoderModel, load_encoder
 from runtime.engine.cache import CacheStore
 from runtime.engine.generation import Generation
 from runtime.engine.network import Network
@@ -221,18 +222,21 @@ def with_served_context(spec: DecoderSpec, path: str | os.PathLike) -> DecoderSp
 
 def load_model(
     path_or_name: str | os.PathLike | None = None, threads: int | None = None, weights: str = "auto"
-) -> Model:
+) -> Model | EncoderModel:
     """Load a folder with config.json and *.safetensors, a .gguf file, an installed model, or the embedded one (None).
+
+    An encoder (runtime/encoder_model.py) is an EncoderModel.
 
     weights: "auto" (as stored: quantised and 16-bit matrices stay what they are), "f32" (exact, float32 arithmetic),
     "bf16", "q8_0", "q4_0" (matrices in that type). threads: for all models of the process. A declared context above
     the bounds of runtime/files/limits.py is shortened in `spec`. Raises FileNotFoundError, FormatError, ValueError.
     """
-    if weights not in WEIGHTS:
-        raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
     if threads is not None:
         nk.set_threads(threads)
     path = find_model(path_or_name)
+    encoder = load_encoder(path, weights)
+    if encoder is not None:
+        return encoder
     stored = open_model(path)
     spec = with_served_context(stored.spec, path)
     tokenizer = _load_tokenizer(path, stored.weights.file)

@@ -11,11 +11,11 @@ Shapes: B batch, T positions, d width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from runtime.models.checks import check_ids, flat_targets
+from runtime.models.encoder_spec import EncoderSpec
 from runtime.nn.attention import Attention
 from runtime.nn.block import TransformerBlock
 from runtime.nn.feed_forward import FeedForward
@@ -25,38 +25,22 @@ from runtime.nn.module import Module
 from runtime.nn.positions import LearnedPositions
 from runtime.tensor import Tensor, add, cross_entropy, embedding, gelu, linear, reshape
 
-
-@dataclass(frozen=True)
-class EncoderSpec:
-    """The shape of an encoder. sep_id, pad_id: tokens that end a piece and that fill a row up."""
-
-    vocab_size: int
-    sep_id: int
-    pad_id: int
-    d_model: int = 128
-    n_layers: int = 2
-    n_heads: int = 2
-    d_ff: int = 512
-    max_context: int = 128
-    n_segments: int = 2
-    norm_eps: float = 1e-12
-
-    def __post_init__(self) -> None:
-        for name in ("vocab_size", "d_model", "n_layers", "n_heads", "d_ff", "max_context", "n_segments"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
-        if self.d_model % self.n_heads:
-            raise ValueError(f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}")
-        for name in ("sep_id", "pad_id"):
-            if not 0 <= getattr(self, name) < self.vocab_size:
-                raise ValueError(f"{name} {getattr(self, name)} is outside the vocabulary of {self.vocab_size}")
+_SIZES = (
+    *("vocab_size", "sep_id", "pad_id", "d_model", "n_layers", "n_heads", "d_ff", "max_context"),
+    *("n_segments", "norm_eps"),
+)
 
 
 class Encoder(Module):
-    """Parameters: embed_tokens (V, d), embed_positions, embed_segments, embed_norm, blocks.N.*, head_*."""
+    """Parameters: embed_tokens (V, d), embed_positions, embed_segments, embed_norm, blocks.N.*, head_*.
+
+    ValueError for a spec with other settings than BERT's: those are served, not trained.
+    """
 
     def __init__(self, spec: EncoderSpec, seed: int = 0) -> None:
+        sizes = {name: getattr(spec, name) for name in _SIZES}
+        if spec != EncoderSpec(**sizes) or None in (spec.sep_id, spec.pad_id) or not spec.n_segments:
+            raise ValueError("only encoders with the settings of BERT can be trained")
         self.spec = spec
         d, eps, rng = spec.d_model, spec.norm_eps, np.random.default_rng(seed)
         self.embed_tokens = Embedding(spec.vocab_size, d, rng, gpt2())

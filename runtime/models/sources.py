@@ -92,7 +92,10 @@ def fused_by_head(sources: dict[str, Source], stored: str, parts: list[str], hea
         sources[part] = Source(stored, shape, rows=rows[:, n].reshape(-1))
 
 
-_PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.", "transformer.", "gpt_neox.")
+_PREFIXES = (
+    *("model.language_model.", "language_model.model.", "language_model.", "model.", "transformer.", "gpt_neox."),
+    *("bert.", "roberta."),
+)
 
 
 def bare(name: str) -> str:
