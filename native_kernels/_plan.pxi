@@ -24,6 +24,7 @@ cdef extern from "plan.h" nogil:
         nk_sequence *work
         uint8_t *shared
         int64_t shared_bytes
+        int64_t *times
     int64_t nk_plan_cache_bytes(const nk_plan_cache *cache, int64_t kv_type, int64_t capacity)
     int64_t nk_plan_check(const nk_plan *plan)
     int64_t nk_plan_shared_bytes(const kernel_table *table, const nk_plan *plan)
@@ -60,7 +61,7 @@ cdef class Plan:
     cache: (layers, key/value heads, values of a head). Caches are keys and values of (layers, heads, positions, values).
     Raises ValueError with the number of the first operation that would reach outside a buffer.
     """
-    cdef object _ops, _scalars
+    cdef object _ops, _scalars, _times
     cdef list _buffers, _external
     cdef nk_plan _plan
     cdef nk_plan_sequence *_sequences
@@ -122,6 +123,18 @@ cdef class Plan:
             raise ValueError(f"no cache of storage type {kv_type} for {capacity} positions of heads of "
                              f"{self._plan.cache.head_dim}")
         return size
+
+    def measure(self, times):
+        """From now on add the nanoseconds of each operation to the int64 array `times` (operations,); None: stop."""
+        cdef int64_t[::1] view
+        self._plan.times = NULL
+        self._times = times
+        if times is not None:
+            view = times
+            if view.shape[0] != self._plan.n_ops:
+                raise ValueError(f"times has {view.shape[0]} entries, the plan {self._plan.n_ops} operations")
+            if view.shape[0]:
+                self._plan.times = &view[0]
 
     def run(self, list sequences, dict external, CancelFlag cancel=None):
         """Run one step. sequences: a tuple (keys, values, kv_type, capacity, rows, start, last) for each sequence whose

@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "pool.h"
 #include "quant_layout.h"
+#include "threads.h"
 #include <string.h>
 
 typedef struct {
@@ -229,7 +230,9 @@ int nk_plan_run(const kernel_table *K, const nk_plan *plan, const nk_plan_sequen
     int shared = 0;
     for (int64_t i = 0; i < plan->n_ops; i++) {
         if (nk_cancelled() || nk_failed()) return NK_PLAN_STOPPED;
+        const int64_t began = plan->times ? nk_now_ns() : 0;
         const int result = run_op(&s, &plan->ops[i], plan->scalars + 2 * i, &shared);
+        if (plan->times) plan->times[i] += nk_now_ns() - began;
         if (result) return result;
     }
     return nk_cancelled() || nk_failed() ? NK_PLAN_STOPPED : NK_PLAN_DONE;

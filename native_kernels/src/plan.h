@@ -79,6 +79,7 @@ typedef struct {
     nk_sequence *work;                    // room for max_rows entries
     uint8_t *shared;                      // room for rounded activations of NK_OP_PRODUCT, 64-byte aligned
     int64_t shared_bytes;
+    int64_t *times; // NULL, or nanoseconds spent in each operation, added up over runs
 } nk_plan;
 
 enum { NK_PLAN_DONE = 0, NK_PLAN_STOPPED = 1, NK_PLAN_BAD_INDEX = 2 };

@@ -44,9 +44,10 @@ class Network:
 
     weights: canonical name -> StoredTensor or float32 array. precision: "auto" (matrices keep their storage type;
     products with quantised ones are computed in int8), "f32" (exact), or "bf16", "q8_0", "q4_0" (converted; a matrix
-    whose rows are no multiple of the type's block stays as it is: see weight_store.type_for). capacity: most positions
-    of a sequence, at most spec.max_context. packed: opens the file that keeps packed matrices between processes. kv_type: how caches store keys and values
-    ("f32", "f16", or "q8_0", for which heads of no multiple of 32 take "f16"), unless they are asked otherwise.
+    whose rows are no multiple of the type's block stays as it is: weight_store.type_for). capacity: most positions of
+    a sequence, at most spec.max_context. kv_type: how caches store keys and values unless they are asked otherwise:
+    "f32", "f16", or "q8_0" (for which heads that are no multiple of 32 take "f16"). packed: opens the file that keeps
+    packed matrices for other processes.
     """
 
     def __init__(
@@ -96,6 +97,18 @@ class Network:
             if self._plan is None:
                 self._load()
             return self._step.builder.operations()
+
+    def profile(self, chunks: Sequence[Chunk], rounds: int = 1) -> list[tuple[str, int, float]]:
+        """Run the chunks `rounds` times: (kind, bytes of weights, mean seconds) of each operation, in order."""
+        operations = self.operations()
+        times = np.zeros(len(operations), np.int64)
+        self._plan.measure(times)
+        try:
+            for _ in range(rounds):
+                self.run(chunks)
+        finally:
+            self._plan.measure(None)
+        return [(kind, size, ns / rounds / 1e9) for (kind, size), ns in zip(operations, times.tolist(), strict=True)]
 
     # ---- caches ------------------------------------------------------------------------------------------------
 

@@ -224,3 +224,10 @@ def test_cancel_takes_effect_inside_a_step():
     assert network.step(ids, 0, cache, cancel=flag) is None
     assert time.perf_counter() - began < 0.8 * whole
     assert network.step(ids, 0, cache, cancel=nk.CancelFlag()) is not None
+
+
+def test_a_profile_tells_the_time_of_each_operation(small):
+    _, _, network = small
+    parts = network.profile([Chunk(np.arange(20, dtype=np.int32), 0, network.new_cache())], rounds=2)
+    assert [(kind, size) for kind, size, _ in parts] == network.operations()
+    assert all(seconds >= 0 for _, _, seconds in parts) and sum(seconds for _, _, seconds in parts) > 0
