@@ -1,7 +1,6 @@
 """Packed weights on disk: found again, bounded, shared; a file that lies is made again and never believed."""
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -212,4 +211,3 @@ def test_processes_share_one_copy_that_is_not_their_own_memory(source, tmp_path)
         assert int(total) == 3 * (64 << 20) // 4096
         assert int(anonymous) < 56 << 10  # KiB: the 64 MiB are the file's pages, in the process that makes it too
     assert results == ["False", "True"]
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0
