@@ -11,8 +11,6 @@ from libc.stddef cimport size_t
 
 import numpy as _np
 
-from native_kernels.qtypes import QTYPES as _QTYPES
-
 cdef object _ndarray = _np.ndarray
 cdef object _empty = _np.empty
 cdef object _f32 = _np.float32

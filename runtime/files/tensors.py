@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+import native_kernels as nk
 from native_kernels.qtypes import QTYPES
-from native_kernels.reference_quant import dequantize
 
 from . import limits
 from .errors import FormatError
@@ -43,7 +43,7 @@ class StoredTensor:
             return np.require(self.data.view("<f4").reshape(self.shape), np.float32, ["C", "A"])
         k = self.shape[-1] if self.shape else 1
         n = self.data.size // QTYPES[self.type].row_bytes(k) if self.data.size else 0
-        return dequantize(self.type, self.data, n, k).reshape(self.shape)
+        return nk.dequantize(self.type, self.data, n, k).reshape(self.shape)
 
 
 class WeightFile:
