@@ -128,22 +128,6 @@ def test_metadata_and_tokenizer_travel_with_the_weights(tmp_path):
     }  # fmt: skip
     assert {key: data[key] for key in wanted} == wanted
     assert len(data["tokenizer.ggml.tokens"]) == 300 and json.loads(data["codehearth.config"]) == own
-    model = runtime.load_model(tmp_path / "m.gguf", weights="f32")
-    tokenizer = runtime.load_tokenizer(tmp_path / "m" / "tokenizer.json")
-    assert model.tokenizer.encode(TEXT) == tokenizer.encode(TEXT)
-    assert model.fim_order == "spm"
-
-
-def test_the_embedded_model_answers_from_gguf_as_from_its_folder(tmp_path):
-    embedded = runtime.load_model(weights="f32")
-    runtime.quantize(Path(runtime.__file__).parent / "embedded", tmp_path / "e.gguf", "Q8_0")
-    model = runtime.load_model(tmp_path / "e.gguf", weights="f32")
-    ids = model.tokenizer.encode(TEXT)
-    assert ids == embedded.tokenizer.encode(TEXT)
-    expected, got = embedded.logits(ids), model.logits(ids)
-    assert np.abs(got - expected).max() < 0.1 * expected.std()
-    assert model.infill("def add(a, b):\n    return ", "\n").text == embedded.infill(
-        "def add(a, b):\n    return ", "\n").text  # fmt: skip
 
 
 def test_a_gguf_is_written_again_in_another_type_with_all_it_holds(tmp_path):
@@ -152,9 +136,9 @@ def test_a_gguf_is_written_again_in_another_type_with_all_it_holds(tmp_path):
     runtime.quantize(tmp_path / "m", tmp_path / "direct.gguf", "Q4_0")
     runtime.quantize(tmp_path / "f16.gguf", tmp_path / "again.gguf", "Q4_0")
     f16, direct, again = (open_weights(tmp_path / f"{name}.gguf") for name in ("f16", "direct", "again"))
-    assert dict(direct.metadata) | {"general.name": ""} == dict(again.metadata) | {"general.name": ""} or all(
-        np.array_equal(direct.metadata[key], again.metadata[key]) for key in direct.metadata
-    )
+    assert list(direct.metadata) == list(again.metadata)
+    for key in direct.metadata:
+        np.testing.assert_array_equal(direct.metadata[key], again.metadata[key])
     assert [direct.metadata.type(key) for key in direct.metadata] == [again.metadata.type(k) for k in direct.metadata]
     for name in direct.names():
         assert again.type(name) == direct.type(name)
@@ -227,7 +211,7 @@ def llama_cpp_logits(path, ids) -> np.ndarray:
 @pytest.mark.peer
 @pytest.mark.parametrize("kind, bound", [("F16", 0.02), ("Q8_0", 0.15), ("Q6_K", 0.3), ("Q4_K_M", 0.8), ("Q4_0", 1.2)])
 def test_llama_cpp_loads_every_type_and_answers_alike(tmp_path, kind, bound):
-    write_folder(tmp_path / "m")
+    write_folder(tmp_path / "m", tokenizer=False)
     runtime.quantize(tmp_path / "m", tmp_path / "q.gguf", kind)
     ids = np.random.default_rng(0).integers(0, 300, 40)
     theirs, ours = llama_cpp_logits(tmp_path / "q.gguf", ids), runtime.load_model(tmp_path / "m", weights="f32")
