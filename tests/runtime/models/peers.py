@@ -74,8 +74,8 @@ CASES: list[tuple[str, str, dict]] = [
                                                 "tie_word_embeddings": True}),
     ("llama", "one key head, relu2", BASE | {"num_key_value_heads": 1, "hidden_act": "relu2", "rms_norm_eps": 1e-2}),
     ("llama", "as many key heads", BASE | {"num_key_value_heads": None, "hidden_act": "quick_gelu"}),
-    *[("llama", name, BASE | {"max_position_embeddings": 64 if "long" in name else 24, "rope_parameters": rope})
-      for name, rope in ROPES.items()],
+    *[("llama", name, BASE | {"max_position_embeddings": 64 if "longrope" in name or name == "llama3" else 24,
+                              "rope_parameters": rope}) for name, rope in ROPES.items()],
     ("mistral", "window", BASE | {"sliding_window": 5}),
     ("mistral", "no window, head_dim", BASE | {"sliding_window": None, "head_dim": 10}),
     ("qwen2", "as it is", BASE),
@@ -150,6 +150,13 @@ def build(model_type: str, arguments: dict, seed: int = 0, **config_more):
             start = parameter if "norm" in name or "ln_" in name else 0.0 * parameter
             parameter.copy_(start + spread * torch.randn_like(parameter))
     return model
+
+
+def reload(folder):
+    """What transformers reads from a folder, in float32."""
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype="float32", attn_implementation="eager").eval()
 
 
 def _copied(value):
