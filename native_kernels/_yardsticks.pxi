@@ -1,7 +1,9 @@
 # Yardsticks for `python -m native_kernels`: peak, naive and tiled products. Included by _native.pyx.
 
 cdef extern from "bench.h" nogil:
-    double bench_fma_peak(const char *isa, int64_t rounds, int pairs)
+    int BENCH_F32, BENCH_BF16, BENCH_INT8
+    double bench_fma_peak(const char *isa, int64_t rounds, int what)
+    double bench_read(const char *isa, const uint8_t *p, int64_t bytes)
     void baseline_gemm_naive(int64_t, int64_t, int64_t, const float *, const float *, float *)
     void baseline_gemm_tiled(int64_t, int64_t, int64_t, const float *, const float *, float *)
 
@@ -11,8 +13,27 @@ def _bench_fma_peak(int64_t rounds=2000000, bint bf16=False):
     instruction set in use."""
     cdef double peak
     with nogil:
-        peak = bench_fma_peak(K.name, rounds, bf16)
+        peak = bench_fma_peak(K.name, rounds, BENCH_BF16 if bf16 else BENCH_F32)
     return peak
+
+
+def _bench_int8_peak(int64_t rounds=2000000):
+    """The same of int8 products with int32 sums (GOP/s, two operations a product)."""
+    cdef double peak
+    with nogil:
+        peak = bench_fma_peak(K.name, rounds, BENCH_INT8)
+    return peak
+
+
+def _bench_read(buffer):
+    """GB/s at which all threads read a uint8 buffer of at least 1 MiB: beyond the caches, the floor of a product with
+    few rows."""
+    cdef Arr B
+    cdef double rate
+    _dense(buffer, "buffer", U8, False, &B)
+    with nogil:
+        rate = bench_read(K.name, <const uint8_t *>B.p, B.n)
+    return rate
 
 
 def _bench_gemm(a, b, str method):

@@ -162,7 +162,10 @@ static inline vx16 x16_load(const int8_t *x4) {
     memcpy(&four, x4, 4);
     return _mm256_set1_epi32(four);
 }
-static inline vx16 x16_keep(vx16 x) { return x; }
+static inline vx16 x16_keep(vx16 x) {
+    __asm__("" : "+x"(x));
+    return x;
+}
 static inline vi16 i16_set1(int32_t x) { return (vi16){_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 static inline vn16 n16_zero(void) { return (vn16){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 static inline vn16 n16_dot(vn16 n, vline w, vx16 x) {
@@ -215,4 +218,10 @@ static inline void v_to_i8(int8_t *p, vf v) { // |v| <= 127, to nearest even; Na
     const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
     _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(h, h));
 }
+static inline int32_t b16_sum(const int8_t *p) { // of sixteen int8
+    const __m128i v = _mm_xor_si128(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8((char)0x80));
+    const __m128i two = _mm_sad_epu8(v, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(two) + _mm_extract_epi16(two, 4) - 16 * 128;
+}
+enum { QUANT_FEW = 4 }; // activation rows for which the packed weights are not expanded to memory
 enum { TILE_R = 4, TILE_V = 1 }; // 8 sums, 2 half lines, a broadcast and room to work; the floats stay in memory

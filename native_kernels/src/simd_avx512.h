@@ -197,4 +197,10 @@ static inline vf16 vf16_e8m0(vb16 v) {
 static inline void v_to_i8(int8_t *p, vf v) { // |v| <= 127, to nearest even; NaN: 0
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
 }
+static inline int32_t b16_sum(const int8_t *p) { // of sixteen int8
+    const __m128i v = _mm_xor_si128(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8((char)0x80));
+    const __m128i two = _mm_sad_epu8(v, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(two) + _mm_extract_epi16(two, 4) - 16 * 128;
+}
+enum { QUANT_FEW = 4 }; // activation rows for which the packed weights are not expanded to memory
 enum { TILE_R = 7, TILE_V = 2 }; // 14 sums + 14 floats + 2 lines + 1 broadcast fill 31 registers

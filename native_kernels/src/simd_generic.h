@@ -226,7 +226,7 @@ static inline vx16 x16_load(const int8_t *x4) {
     const int16_t a = x4[0], b = x4[1], c = x4[2], d = x4[3];
     return (vx16){{a, c, a, c, a, c, a, c}, {b, d, b, d, b, d, b, d}};
 }
-static inline vx16 x16_keep(vx16 x) { return x; }
+static inline vx16 x16_keep(vx16 x) { return x; } // what comes out is the same, but the compiler does not know it
 static inline vi16 i16_set1(int32_t x) {
     const vf_bits v = {x, x, x, x};
     return (vi16){{v, v, v, v}};
@@ -308,4 +308,10 @@ static inline void v_to_i8(int8_t *p, vf v) {   // |v| <= 127, to nearest even; 
         p[i] = (int8_t)(bits - 0x4b400000);
     }
 }
+static inline int32_t b16_sum(const int8_t *p) { // of sixteen int8
+    int32_t sum = 0;
+    for (int i = 0; i < 16; i++) sum += p[i];
+    return sum;
+}
+enum { QUANT_FEW = 1 }; // activation rows for which the packed weights are not expanded to memory
 enum { TILE_R = 2, TILE_V = 1 }; // activation rows x groups of weight rows per pass

@@ -183,7 +183,10 @@ static inline vx16 x16_load(const int8_t *x4) {
     memcpy(&four, x4, 4);
     return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
-static inline vx16 x16_keep(vx16 x) { return x; }
+static inline vx16 x16_keep(vx16 x) {
+    __asm__("" : "+w"(x));
+    return x;
+}
 static inline vi16 i16_set1(int32_t x) {
     const int32x4_t v = vdupq_n_s32(x);
     return (vi16){{v, v, v, v}};
@@ -257,4 +260,6 @@ static inline void v_to_i8(int8_t *p, vf v) { // |v| <= 127, to nearest even; Na
     const int32_t word = vget_lane_s32(four, 0);
     memcpy(p, &word, 4);
 }
+static inline int32_t b16_sum(const int8_t *p) { return vaddlvq_s8(vld1q_s8(p)); } // of sixteen int8
+enum { QUANT_FEW = 4 }; // activation rows for which the packed weights are not expanded to memory
 enum { TILE_R = 4, TILE_V = 1 }; // 16 sums, a line of 4 and a broadcast; the floats stay in memory

@@ -43,10 +43,14 @@ CPU_WITHOUT_VECTORS = """
 #include <stdio.h>
 const kernel_table kernels_generic = {.name = "generic"}, kernels_avx2 = {.name = "avx2"};
 const kernel_table kernels_avx512 = {.name = "avx512"}, kernels_avx512_vnni = {.name = "avx512_vnni"};
-double fma_peak_generic(int64_t n, int pairs) { return 0; }
-double fma_peak_avx2(int64_t n, int pairs) { return 0; }
-double fma_peak_avx512(int64_t n, int pairs) { return 0; }
-double fma_peak_avx512_vnni(int64_t n, int pairs) { return 0; }
+double fma_peak_generic(int64_t n, int what) { return 0; }
+uint64_t read_streams_generic(const uint8_t *p, int64_t n) { return 0; }
+double fma_peak_avx2(int64_t n, int what) { return 0; }
+uint64_t read_streams_avx2(const uint8_t *p, int64_t n) { return 0; }
+double fma_peak_avx512(int64_t n, int what) { return 0; }
+uint64_t read_streams_avx512(const uint8_t *p, int64_t n) { return 0; }
+double fma_peak_avx512_vnni(int64_t n, int what) { return 0; }
+uint64_t read_streams_avx512_vnni(const uint8_t *p, int64_t n) { return 0; }
 int main(int argc, char **argv) {
     char why[512];
     const kernel_table *table = kernels_select(argc > 1 ? argv[1] : NULL, why, sizeof why);
