@@ -18,6 +18,7 @@ import numpy as np
 import native_kernels as nk
 from runtime.engine.cache import CacheStore, Slot
 from runtime.engine.network import Chunk
+from runtime.engine.schedule import portion
 from runtime.generate import Chooser, Piece, StopRules
 from runtime.prompts import Prompt
 
@@ -142,7 +143,8 @@ class Generation:
             return []
         began, decoding = time.perf_counter(), self.decoding
         network = self.store.network
-        result = network.run([self.chunk(network.max_rows)], self.cancel)
+        rows = portion(self.wanted, network.max_rows, network.max_rows)
+        result = network.run([self.chunk(rows)], self.cancel)
         if result is None:
             self.finish_reason = "cancelled"
             return []

@@ -19,7 +19,7 @@ from runtime.engine.network import Chunk
 from runtime.engine.pace import Pace
 from runtime.engine.request import PRIORITIES, Request
 from runtime.engine.saved import SavedCaches
-from runtime.engine.schedule import Limits, Step, choose
+from runtime.engine.schedule import LEAST_ROWS, Limits, Step, choose
 from runtime.files.errors import FormatError
 from runtime.generate import Sampling
 
@@ -30,7 +30,6 @@ _CHEAP = 0.05  # a step of so many seconds may be repeated because one of its re
 _TYPING = 5.0  # seconds after such a stop in which more are to be expected
 _RIDE = 0.01  # steps this long wait for memory, not for arithmetic: another row costs them little
 _SPARE_SHARE = 0.1  # of the time, at most, goes to requests of lower classes that starve
-_LEAST_ROWS = 16  # of a prompt in a step: fewer waste the reading of the weights
 _log = logging.getLogger(__name__)
 
 
@@ -311,7 +310,7 @@ class Engine:
     def _limits(self, now: float) -> Limits:
         network, pace = self.model.network, self._pace
         most = network.max_rows
-        smooth = min(most, max(_LEAST_ROWS, pace.rows_in(_SMOOTH) or 0))
+        smooth = min(most, max(LEAST_ROWS, pace.rows_in(_SMOOTH) or 0))
         typing = now - self._disturbed < _TYPING and all(active.rank for active in self._active)
         step = pace.step or 0.0
         return Limits(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 PATIENCE = 0.5  # seconds without a turn after which a request of a lower class may get one
+LEAST_ROWS = 16  # of a prompt in a step: fewer waste the reading of the weights, and have kernels of their own
 
 
 class Task(Protocol):
@@ -68,11 +69,25 @@ def choose(tasks: Sequence[Task], limits: Limits, now: float) -> Step:
     beside = limits.beside if lead.rank > 0 and not spare else 0
     for task in alike:
         if not task.decoding:
-            rows = min(task.wanted, left, mixed if task.rank == lead.rank else beside)
+            rows = portion(task.wanted, mixed if task.rank == lead.rank else beside, left)
             if rows > 0:
                 turns.append((task, rows))
                 left, mixed, beside = left - rows, mixed - rows, beside - rows
     return Step(turns, spare)
+
+
+def portion(wanted: int, budget: int, left: int) -> int:
+    """Rows of a prompt to run now: about `budget`, at most `left`, 0 if that is too few to be worth it.
+
+    A prompt is never cut into parts of less than LEAST_ROWS. Kernels sum up a few rows in another order than many, so
+    where it is cut would show in the last bits of the scores; cut like this it does not.
+    """
+    rows = min(wanted, budget, left)
+    if wanted <= left and wanted - rows < LEAST_ROWS:
+        rows = wanted  # rather a little more now than a short rest
+    elif wanted - rows < LEAST_ROWS and left >= 2 * LEAST_ROWS:
+        rows = wanted - LEAST_ROWS  # rather a little less
+    return rows if rows >= min(wanted, LEAST_ROWS, left) and budget > 0 else 0
 
 
 def _decoders(tasks: Sequence[Task], most: int) -> list[tuple[Task, int]]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.engine.schedule import PATIENCE, Limits, choose
+from runtime.engine.schedule import LEAST_ROWS, PATIENCE, Limits, choose, portion
 
 COMPLETION, CHAT, BACKGROUND = range(3)
-LIMITS = Limits(rows=256, alone=256, mixed=32, beside=8)
+LIMITS = Limits(rows=256, alone=256, mixed=32, beside=20)
 
 
 @dataclass(eq=False)
@@ -37,7 +37,7 @@ def test_sequences_of_a_class_that_generate_share_a_step():
 def test_a_prompt_alone_gets_all_rows_and_beside_others_a_few():
     assert turns([prompt(CHAT)]) == {0: 256}
     assert turns([Task(CHAT), prompt(CHAT)]) == {0: 1, 1: 32}
-    assert turns([Task(CHAT), prompt(BACKGROUND)]) == {0: 1, 1: 8}
+    assert turns([Task(CHAT), prompt(BACKGROUND)]) == {0: 1, 1: 20}
 
 
 def test_rows_left_by_a_short_prompt_go_to_the_next_one():
@@ -70,6 +70,25 @@ def test_adapters_never_share_a_step():
 def test_drafts_share_the_rows():
     limits = Limits(rows=8, alone=8, mixed=8)
     assert turns([Task(CHAT, wanted=6), Task(CHAT, wanted=6)], limits) == {0: 6, 1: 2}
+
+
+def test_a_prompt_is_never_cut_into_small_parts():
+    assert portion(40, 100, 256) == 40
+    assert portion(40, 20, 256) == 20
+    assert portion(40, 30, 256) == 40, "rather a little more now than a rest of ten"
+    assert portion(260, 256, 256) == 244, "rather a little less"
+    assert portion(5, 1, 256) == 5
+    assert portion(40, 10, 256) == portion(40, 0, 256) == portion(5, 20, 0) == 0
+
+
+@given(st.integers(1, 2000), st.lists(st.integers(0, 300), min_size=1), st.integers(32, 256))
+def test_every_part_of_a_prompt_is_large_whatever_the_budgets_are(length, budgets, left):
+    parts = [length]
+    for budget in (*budgets, *[left] * 100):
+        rows = portion(parts[-1], budget, left) if parts[-1] else 0
+        parts[-1:] = [rows, parts[-1] - rows] if rows else parts[-1:]
+    assert parts.pop() == 0 and max(parts) <= left
+    assert min(parts) >= min(LEAST_ROWS, length)
 
 
 tasks = st.builds(
