@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from runtime.engine.weight_store import PRECISIONS
 from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import own_section
+from runtime.files.packed import PackedWeights
 from runtime.files.tensors import WeightFile
 from runtime.folders import models_folder
 from runtime.generate import Chooser, Constraint, Matcher, Piece, Sampling, compile_grammar
@@ -243,7 +245,8 @@ def load_model(
     if tokenizer is not None and tokenizer.vocab_size > spec.vocab_size:
         message = f"the tokenizer has {tokenizer.vocab_size} entries, the model only {spec.vocab_size}"
         raise FormatError("vocabulary", path, None, message)
-    network = Network(spec, stored.weights, _precision(weights, stored.config))
+    packed = partial(PackedWeights, stored.weights.file)
+    network = Network(spec, stored.weights, _precision(weights, stored.config), packed=packed)
     name = "embedded" if path == EMBEDDED else path.stem if path.suffix == ".gguf" else path.name
     return Model(name, stored.config, spec, tokenizer, network)
 

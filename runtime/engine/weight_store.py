@@ -19,6 +19,7 @@ from native_kernels.qtypes import QTYPES
 
 PRECISIONS = ("auto", "f32", "bf16", "q8_0", "q4_0")
 LAYOUT = 1  # version of the packed order: a packed file on disk belongs to one
+KEPT_FROM = 64 << 20  # bytes of matrices from which a file on disk is worth having: less is packed in a moment
 _GROUP = 16  # rows of a group in packed order: matrices of whole groups can be packed one below the other
 _ALIGNMENT = 64
 
@@ -68,7 +69,8 @@ class WeightStore:
         self._release = getattr(weights, "release", lambda name: None)
         self._made: dict[tuple[str, ...], list[Matrix]] = {}
         self._room = self._most_bytes()
-        self._file = packed(f"{precision}-{LAYOUT}", self._room) if packed else None
+        worth = packed is not None and self._room >= KEPT_FROM
+        self._file = packed(f"{precision}-{LAYOUT}", self._room) if worth else None
         self._block: np.ndarray | None = None
         self._used = 0
         self._builder: PlanBuilder | None = None

@@ -5,6 +5,7 @@ import pytest
 
 import native_kernels as nk
 from native_kernels.qtypes import QTYPES
+from runtime.engine import weight_store
 from runtime.engine.network import Chunk, Network
 from runtime.engine.weight_store import WeightStore, type_for
 from runtime.files.tensors import StoredTensor
@@ -140,7 +141,8 @@ def test_an_unloaded_network_loads_itself_again():
     assert (network.step(IDS[-1:], len(IDS) - 1, cache)[0] - before < 0.05).all() and network.loaded
 
 
-def test_packed_matrices_come_from_their_file_and_are_kept_there():
+def test_packed_matrices_come_from_their_file_and_are_kept_there(monkeypatch):
+    monkeypatch.setattr(weight_store, "KEPT_FROM", 0)
     kept: dict[str, np.ndarray] = {}
 
     class File:
