@@ -12,7 +12,7 @@ COMMANDS = {
     "lsp": ("lsp", "the language server on standard input and output"),
     "chat": ("chat", "ask the model, in the terminal"),
     "explain": ("explain", "explain a Python error: a traceback, or a file that does not compile"),
-    "models": ("models", "list the installed models"),
+    "models": ("models", "list, import, inspect, quantise and remove models"),
     "bench": ("bench", "how fast a model runs here, beside a peer"),
     "doctor": ("doctor", "what this machine offers and what is found on it"),
     "vscode": ("vscode", "install the extension into the editor found"),

@@ -20,8 +20,9 @@ Loader = Callable[[str, int], tuple[Any, Any]]
 def load(name: str, threads: int) -> tuple[Any, Any]:
     """The product's loader."""
     import runtime
+    from runtime.installed import default_model
 
-    model = runtime.load_model(name or None, threads=threads or None)
+    model = runtime.load_model(name or default_model(), threads=threads or None)
     if model.tokenizer is None:
         raise ValueError(f"the model {model.name!r} has no tokenizer.json: it cannot read text")
     model.infill("def", "\n", max_tokens=1)  # touches all weights and tables, so that the first keystroke does not wait

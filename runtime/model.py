@@ -241,7 +241,7 @@ def load_model(
         return encoder
     stored = open_model(path)
     spec = with_served_context(stored.spec, path)
-    tokenizer = _load_tokenizer(path, stored.weights.file)
+    tokenizer = load_tokenizer(path) if has_tokenizer(path, stored.weights.file) else None
     if tokenizer is not None and tokenizer.vocab_size > spec.vocab_size:
         message = f"the tokenizer has {tokenizer.vocab_size} entries, the model only {spec.vocab_size}"
         raise FormatError("vocabulary", path, None, message)
@@ -258,10 +258,8 @@ def _precision(weights: str, config: dict) -> str:
     return weights if weights in PRECISIONS or weights != "auto" else "f32"
 
 
-def _load_tokenizer(path: Path, file: WeightFile):
-    """The tokenizer in a folder or a GGUF file; None if there is none."""
+def has_tokenizer(path: Path, file: WeightFile) -> bool:
+    """Whether a tokenizer lies in this model folder or GGUF file."""
     if file.is_gguf:
-        there = file.metadata.text("tokenizer.ggml.model", "no_vocab") != "no_vocab"
-    else:
-        there = any((path / name).is_file() for name in _TOKENIZERS)
-    return load_tokenizer(path) if there else None
+        return file.metadata.text("tokenizer.ggml.model", "no_vocab") != "no_vocab"
+    return any((path / name).is_file() for name in _TOKENIZERS)

@@ -59,7 +59,7 @@ def examine() -> tuple[list[tuple[str, str]], list[str]]:
     for name, folder in _folders():
         rows.append((name, f"{folder}{'' if folder.is_dir() else ' (not made yet)'}"))
     if not problems:
-        from lsp_server.commands.models import describe
+        from lsp_server.commands.model_facts import describe
         from runtime.model import EMBEDDED
 
         model = describe("default", EMBEDDED)

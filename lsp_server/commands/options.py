@@ -19,7 +19,9 @@ def make_parser(command: str, description: str, example: str) -> argparse.Argume
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="M", help="folder or name of a model (default: the one that comes with it)")
+    parser.add_argument(
+        "--model", metavar="M", help="folder, .gguf file or name of a model (default: as `hearth models default` says)"
+    )
     parser.add_argument("--threads", type=positive, metavar="N", help="threads of the engine")
 
 
@@ -39,8 +41,9 @@ def load_engine(name: str | None, threads: int | None) -> tuple[Any, Any, float]
     with busy("loading the model"):
         began = time.perf_counter()
         import runtime
+        from runtime.installed import default_model
 
-        model = runtime.load_model(name, threads=threads)
+        model = runtime.load_model(name or default_model(), threads=threads)
         if model.tokenizer is None:
             raise ValueError(f"the model {model.name!r} has no tokenizer.json: it cannot read text")
         return model, runtime.Engine(model), (time.perf_counter() - began) * 1000

@@ -85,6 +85,10 @@ class WeightFile:
     def shape(self, name: str) -> tuple[int, ...]:
         return self._file(name).shape(name)
 
+    def nbytes(self, name: str) -> int:
+        """Bytes as stored."""
+        return self._place(name)[2]
+
     def tensor(self, name: str) -> StoredTensor:
         """As stored, without reading it. FormatError("unsupported_type") for types this engine cannot multiply with."""
         file = self._file(name)
