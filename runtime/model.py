@@ -21,7 +21,6 @@ from runtime.encoder_model import EncoderModel, load_encoder
 from runtime.engine.cache import CacheStore
 from runtime.engine.generation import Generation
 from runtime.engine.network import Network
-from runtime.engine.weight_store import PRECISIONS
 from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import own_section
@@ -253,9 +252,7 @@ def load_model(
 
 def _precision(weights: str, config: dict) -> str:
     """What Network is asked for: a model of our own says what "auto" means for it."""
-    if weights == "auto" and own_section(config).get("precision") == "q8_0":
-        return "q8_0"
-    return weights if weights in PRECISIONS or weights != "auto" else "f32"
+    return "q8_0" if weights == "auto" and own_section(config).get("precision") == "q8_0" else weights
 
 
 def has_tokenizer(path: Path, file: WeightFile) -> bool:

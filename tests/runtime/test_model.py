@@ -94,7 +94,7 @@ def test_lies_of_a_config_are_format_errors(put, change):
 @pytest.mark.parametrize("own", [[1], "q8_0", {"precision": [1], "fim_order": {}}, None])
 def test_own_settings_of_the_wrong_type_are_ignored(put, own):
     model = runtime.load_model(put(hearth=own))
-    assert model.network.precision == "f32" and model.fim_order == "psm"
+    assert model.network.precision == "auto" and model.fim_order == "psm"
 
 
 def test_a_declared_context_does_not_decide_what_is_allocated(put):
