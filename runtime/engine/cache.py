@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from runtime.engine.moved import Move, find_moves, move
 from runtime.engine.network import Cache, Network
 
 _FIRST_CAPACITY = 256  # positions of the smallest cache; each growth doubles it
@@ -28,6 +29,8 @@ class Slot:
     def __init__(self, cache: Cache, adapter: object = None, regime: tuple[int, ...] | None = ()) -> None:
         self.cache, self.adapter, self.regime = cache, adapter, regime
         self.busy = False
+        self.moves: list[Move] = []  # parts of the prompt that are in place already, further on
+        self.approximate = False  # some rows were moved from another text (moved.py)
         self.promised = 0  # bytes that the request in it may come to need
         self.last_used = 0
         self._ids = np.empty(_FIRST_CAPACITY, dtype=np.int32)
@@ -66,10 +69,16 @@ def common_prefix(a: np.ndarray, b: np.ndarray) -> int:
 
 
 class CacheStore:
-    """The slots of one network within `kv_bytes`; what must be served is served even beyond that."""
+    """The slots of one network within `kv_bytes`; what must be served is served even beyond that.
 
-    def __init__(self, network: Network, kv_bytes: int) -> None:
-        self.network, self.kv_bytes = network, kv_bytes
+    reuse_moved: rows of parts that only stand elsewhere are reused, too, which is an approximation (moved.py).
+    ValueError where the model's positions cannot be moved.
+    """
+
+    def __init__(self, network: Network, kv_bytes: int, reuse_moved: bool = False) -> None:
+        if reuse_moved and network.spec.positions == "learned":
+            raise ValueError("reuse_moved: this model's learned positions cannot be moved")
+        self.network, self.kv_bytes, self.reuse_moved = network, kv_bytes, reuse_moved
         self.slots: list[Slot] = []
         self._clock = 0
 
@@ -115,12 +124,25 @@ class CacheStore:
             slot = Slot(self._cache(len(ids), best.cache if best else None, reused), adapter)
             slot.regime = self.network.regime(len(ids))
             slot.append(ids[:reused])
+            slot.approximate = best is not None and best.approximate
             self.slots.append(slot)
+        if self.reuse_moved:
+            self._move(slot, ids, reused)
         slot.truncate(reused)
         slot.busy, slot.promised = True, need
         self._clock += 1
         slot.last_used = self._clock
         return slot, reused
+
+    def _move(self, slot: Slot, ids: np.ndarray, reused: int) -> None:
+        """Put what any slot holds of the rest of the prompt into place."""
+        alike = [other for other in self.slots if other.adapter == slot.adapter and other.regime == slot.regime]
+        found = [(other, find_moves(other.ids, ids, reused if other is slot else 0, reused)) for other in alike]
+        source, slot.moves = max(found, key=lambda pair: sum(move.length for move in pair[1]))
+        if slot.moves:
+            self.reserve(slot, len(ids))
+            move(self.network, source.cache, slot.cache, slot.moves)
+            slot.approximate = True
 
     def reserve(self, slot: Slot, positions: int) -> None:
         """Grow the slot's cache, if it must be, until it holds `positions`."""
@@ -135,7 +157,7 @@ class CacheStore:
 
     def release(self, slot: Slot) -> None:
         """Its request is done; what it holds may be reused, or given up."""
-        slot.busy = False
+        slot.busy, slot.moves = False, []
         self._make_room(0, None, 0)
 
     def clear(self, keep: Slot | None = None) -> None:

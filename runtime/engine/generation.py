@@ -76,9 +76,11 @@ class Generation:
         self._chooser = chooser
         self.cancel = cancel or nk.CancelFlag()
         self.finish_reason: str | None = None
-        self.timing = Timing(reused_tokens=reused, new_tokens=len(prompt.ids) - reused, cut=prompt.cut)
+        reused_in_all = reused + sum(move.length for move in slot.moves)
+        self.timing = Timing(reused_tokens=reused_in_all, new_tokens=len(prompt.ids) - reused_in_all, cut=prompt.cut)
         self._pending = prompt.ids[reused:]  # ids that are to be run next; while decoding: the token, then drafts
         self._running = 0  # of them, in the chunk that was given out
+        self._skip()
         room = store.network.capacity - len(prompt.ids)
         self._most = max(1, min(sampling.max_tokens, room + 1))
         self._stops = StopRules(sampling.stop, chooser.stop_ids, self._most)
@@ -92,7 +94,8 @@ class Generation:
     @property
     def wanted(self) -> int:
         """Rows that the next chunk would have at most."""
-        return len(self._pending)
+        moves = self.slot.moves
+        return moves[0].begin - len(self.slot) if moves else len(self._pending)
 
     def may_go_on(self, expected: float = 0.0) -> bool:
         """False, with a `finish_reason`, if it was cancelled or the deadline ends it.
@@ -108,7 +111,7 @@ class Generation:
 
     def chunk(self, rows: int) -> Chunk:
         """The next ids to run, at most `rows`, with a cache that has room for them. MemoryError if there is none."""
-        ids = self._pending[:rows]
+        ids = self._pending[: min(rows, self.wanted)]
         self._running = len(ids)
         start = len(self.slot)
         self.store.reserve(self.slot, start + len(ids))
@@ -122,6 +125,7 @@ class Generation:
         self.store.append(self.slot, ids)
         if not self.decoding:
             self._pending = self._pending[len(ids) :]
+            self._skip()
             if len(self._pending):
                 return []
             ids = ids[-1:]
@@ -136,6 +140,14 @@ class Generation:
         if self.finish_reason is None and self.drafter is not None:
             self._pending = np.concatenate([self._pending, self._drafts()])
         return pieces
+
+    def _skip(self) -> None:
+        """Parts of the prompt that were moved into place need not be run."""
+        slot = self.slot
+        while slot.moves and slot.moves[0].begin == len(slot):
+            length = slot.moves.pop(0).length
+            self.store.append(slot, self._pending[:length])
+            self._pending = self._pending[length:]
 
     def advance(self) -> list[Piece]:
         """Run one chunk alone; `finish_reason` is set when there is nothing left to do."""

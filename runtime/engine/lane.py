@@ -61,8 +61,9 @@ class Engine:
     """Serves one model until close() (or the end of a `with` block) ends its thread.
 
     kv_bytes bounds the caches of sequences, at work or kept for reuse; one completion and one other request are served
-    even if that is more. idle_minutes: after so long without work the caches are given up. saved: where they are kept
-    meanwhile, and after the end, to be restored when there is work again.
+    even if that is more. idle_minutes: after so long without work caches and weights are given up, until there is work
+    again. saved: where the caches are kept meanwhile, and after the end. reuse_moved: parts of a prompt that a cache
+    holds at other positions are moved and not computed again, which is faster and not exact (moved.py).
 
     The `timing` of a request, in ms and tokens: queue_ms waited (before the start, and while others were served),
     prefill_ms and decode_ms in steps that worked on its prompt and on its tokens (shared steps count in full),
@@ -77,11 +78,12 @@ class Engine:
         kv_bytes: int = 256 << 20,
         idle_minutes: float | None = None,
         saved: SavedCaches | None = None,
+        reuse_moved: bool = False,
     ) -> None:
         if idle_minutes is not None and not idle_minutes > 0:
             raise ValueError(f"idle_minutes must be positive, got {idle_minutes!r}")
         self.model = model
-        self._store = CacheStore(model.network, kv_bytes)
+        self._store = CacheStore(model.network, kv_bytes, reuse_moved)
         self._pace = Pace()
         self._admission = Admission(model, self._store, self._pace)
         self._idle_seconds = None if idle_minutes is None else idle_minutes * 60
@@ -196,7 +198,7 @@ class Engine:
                 _log.warning("saved caches are not used: %s", error)
 
     def _give_up(self) -> None:
-        """Save and drop the caches."""
+        """Save and drop the caches, and the weights where somebody may still ask."""
         if self._saved is not None and self._store.slots:
             try:
                 self._saved.save(self.model.network, self._store.slots)
@@ -204,6 +206,8 @@ class Engine:
                 _log.warning("the caches are not saved: %s", error)
         self._store.clear()
         self._loaded = False
+        if not self._closed:
+            self.model.network.unload()  # the next step loads them again
 
     def _let_in(self) -> None:
         """Start the waiting requests that can be, in their turn; end those that were cancelled, without starting."""

@@ -56,7 +56,8 @@ class SavedCaches:
         kept, total = [], 0
         for slot in sorted(slots, key=lambda slot: -slot.last_used):
             size = _size(slot.cache, len(slot))
-            if len(slot) and slot.adapter is None and slot.regime is not None and total + size <= self.max_bytes:
+            exact = slot.adapter is None and slot.regime is not None and not slot.approximate
+            if len(slot) and exact and total + size <= self.max_bytes:
                 kept.append(slot)
                 total += size
         mine = private_folder(self.folder) / model

@@ -63,7 +63,9 @@ def choose(tasks: Sequence[Task], limits: Limits, now: float) -> Step:
         order.sort(key=lambda task: task is not lead)
     alike = [task for task in order if task.adapter == lead.adapter]  # a step has one set of adapters
     ride = limits.ride or lead.rank > 0
-    turns = _decoders([task for task in alike if task.decoding and (task.rank == lead.rank or ride)], limits.rows)
+    kept = 0 if lead.decoding else min(lead.wanted, LEAST_ROWS, limits.rows)  # of the rows, for the lead's prompt
+    generating = [task for task in alike if task.decoding and (task.rank == lead.rank or ride)]
+    turns = _decoders(generating, limits.rows - kept)
     left = limits.rows - sum(rows for _, rows in turns)
     mixed = limits.mixed if turns or spare else limits.alone
     beside = limits.beside if lead.rank > 0 and not spare else 0

@@ -64,14 +64,20 @@ class FakeNetwork:
         self.capacity, self.max_rows, self.salt = capacity, max_rows, salt
         self.border = border
         self.step_ms, self.row_ms = step_ms, row_ms
-        self.spec = SimpleNamespace(vocab_size=VOCABULARY, max_context=capacity)
+        self.spec = SimpleNamespace(vocab_size=VOCABULARY, max_context=capacity, positions="rope")
         self.cache_bytes = capacity * BYTES_PER_POSITION
         self.steps: list[list[tuple[int, int]]] = []  # of each step: (start, rows) of its chunks
-        self.stopped = 0
+        self.stopped = self.unloaded = 0
         self.entered = threading.Semaphore(0)  # released at the beginning of every step
 
     def regime(self, length):
         return () if self.border is None else (int(length > self.border),)
+
+    def unload(self):
+        self.unloaded += 1
+
+    def rope_shift(self, cache, begin, end, by):
+        """The caches hold ids: there is nothing to turn."""
 
     def kv_bytes(self, capacity):
         return capacity * BYTES_PER_POSITION

@@ -181,7 +181,7 @@ class Editing(RuleBasedStateMachine):
 
 
 TestEditing = Editing.TestCase
-TestEditing.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestEditing.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
 def test_common_prefix():

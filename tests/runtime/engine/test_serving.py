@@ -293,10 +293,10 @@ def test_drafts_change_the_number_of_steps_and_not_the_answer(serve, monkeypatch
         assert len(steps_of(engine)) < 30
 
 
-def test_caches_are_given_up_when_nothing_happens(serve):
+def test_caches_and_weights_are_given_up_when_nothing_happens():
     with Engine(fake_model(), idle_minutes=0.05 / 60) as engine:
         prompt = ids(300)
         said(engine.submit(prompt, max_tokens=1))
-        wait_until(lambda: not engine._store.slots)
+        wait_until(lambda: not engine._store.slots and engine.model.network.unloaded)
         again = engine.submit(prompt, max_tokens=1)
         assert said(again) == answer(prompt, 1) and again.timing["reused_tokens"] == 0
