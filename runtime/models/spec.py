@@ -33,6 +33,7 @@ _CHOICES = {
     "positions": ("rope", "learned", "none"),
     "qk_norm": (None, "head", "full"),
 }
+_MOST_EXPERTS = 1 << 16  # of all layers: each has weights with names of their own
 _SIZES = ("vocab_size", "d_model", "n_layers", "n_heads", "n_kv_heads", "head_dim", "d_ff", "max_context")
 
 
@@ -145,6 +146,8 @@ class DecoderSpec:
         experts = self.n_experts > 0
         if experts and not (0 < self.experts_per_token <= self.n_experts and self.expert_d_ff > 0):
             raise ValueError(f"{self.experts_per_token} of {self.n_experts} experts of width {self.expert_d_ff}")
+        if self.n_experts * self.n_layers > _MOST_EXPERTS:
+            raise ValueError(f"{self.n_experts} experts in {self.n_layers} layers are more than {_MOST_EXPERTS}")
         if experts and not self.gated:
             raise ValueError("experts are supported with a gated feed-forward only")
         for name, default in (("windows", 0), ("layer_rope", True), ("sparse_layers", experts)):

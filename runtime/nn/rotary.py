@@ -13,6 +13,16 @@ import numpy as np
 
 KINDS = ("default", "linear", "dynamic", "yarn", "llama3", "longrope")
 
+_RANGES = {  # far beyond what any model has, and within what float32 can divide by
+    "theta": (1e-3, 1e12),
+    "factor": (1e-6, 1e6),
+    "attention_factor": (1e-6, 1e6),
+    "beta_fast": (1e-6, 1e6),
+    "beta_slow": (1e-6, 1e6),
+    "low_freq_factor": (1e-6, 1e6),
+    "high_freq_factor": (1e-6, 1e6),
+}
+
 
 @dataclass(frozen=True)
 class RopeSpec:
@@ -45,11 +55,10 @@ class RopeSpec:
             raise ValueError(f"rope type {self.kind!r} is not supported; supported: {', '.join(KINDS)}")
         if not isinstance(self.dim, int) or self.dim < 2 or self.dim % 2:
             raise ValueError(f"rotary positions need an even number of values of a head, got {self.dim!r}")
-        numbers = ("theta", "factor", "attention_factor", "beta_fast", "beta_slow", "low_freq_factor")
-        for name in (*numbers, "high_freq_factor"):
+        for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
-            if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
-                raise ValueError(f"{name} of the rotary positions must be a positive number, got {value!r:.40}")
+            if type(value) not in (int, float) or not low <= value <= high:
+                raise ValueError(f"{name} of the rotary positions must lie within {low} .. {high}, got {value!r:.40}")
         if self.kind in ("dynamic", "yarn", "llama3", "longrope") and self.original_context < 1:
             raise ValueError(f"rope type {self.kind} needs original_max_position_embeddings")
         if self.kind == "dynamic" and self.dim < 4:
@@ -63,7 +72,7 @@ class RopeSpec:
             object.__setattr__(self, name, values)
             if self.kind == "longrope" and len(values) != self.dim // 2:
                 raise ValueError(f"{name} of longrope must be {self.dim // 2} numbers, got {len(values)}")
-            if not all(type(v) in (int, float) and math.isfinite(v) and v > 0 for v in values):
+            if not all(type(v) in (int, float) and _RANGES["factor"][0] <= v <= _RANGES["factor"][1] for v in values):
                 raise ValueError(f"{name} of longrope must be positive numbers")
 
     def regime(self, length: int) -> int:
@@ -84,6 +93,7 @@ class RopeSpec:
         if self.kind == "dynamic":
             grown = max(length, self.original_context) / self.original_context
             theta *= (self.factor * grown - (self.factor - 1)) ** (self.dim / (self.dim - 2))
+            theta = min(theta, 1e38)
         powers = np.float32(theta) ** steps
         if self.kind == "longrope":
             factors = self.long_factors if length > self.original_context else self.short_factors
