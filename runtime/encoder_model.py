@@ -79,9 +79,7 @@ class EncoderModel:
 
     def logits(self, ids: Sequence[int]) -> np.ndarray:
         """An encoder scores no next token: ValueError."""
-        raise ValueError(
-            f"the model {self.name!r} is an encoder: it has hidden and embed, but no scores"
-        )
+        raise ValueError(f"the model {self.name!r} is an encoder: it has hidden and embed, but no scores")
 
     def generate(self, *args, **options):
         """An encoder writes no text: ValueError."""

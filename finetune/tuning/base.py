@@ -21,6 +21,7 @@ from runtime.files.hf_config import own_section
 from runtime.files.safetensors import write_safetensors
 from runtime.folders import models_folder
 from runtime.model import find_model, with_served_context
+from runtime.models.decoder import check_trainable
 from runtime.models.families import open_model
 from runtime.models.spec import DecoderSpec
 from runtime.text import FimFormat, load_tokenizer
@@ -64,6 +65,7 @@ def load_base(path_or_name: str | None) -> Base:
     name = "embedded" if path_or_name in (None, "default") else folder.name
     stored = open_model(folder)
     spec = stored.spec
+    check_trainable(spec)
     if not (folder / "tokenizer.json").is_file():
         raise ValueError(f"the model {name!r} has no tokenizer.json: it cannot read text")
     tokenizer = load_tokenizer(folder)

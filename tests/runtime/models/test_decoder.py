@@ -9,12 +9,34 @@ from runtime.models import twin
 from runtime.models.decoder import Decoder
 from runtime.models.spec import DecoderSpec
 from runtime.nn.init import init_weights
+from runtime.nn.rotary import RopeSpec
 
 SPECS = {
     "grouped": DecoderSpec(97, 64, 2, 4, 2, 16, 96, max_context=64),
     "one kv head, untied": DecoderSpec(33, 36, 3, 3, 1, 10, 40, max_context=48, tied=False, rope_theta=500.0),
     "odd widths": DecoderSpec(131, 36, 1, 2, 2, 6, 50, max_context=40, norm_eps=1e-6),
 }
+SIZES = (61, 32, 2, 4, 2, 8, 44)
+LIKE = {  # the kinds of decoder that people tune, by what sets them apart
+    "qwen2": DecoderSpec(*SIZES, max_context=48, qkv_bias=True),
+    "qwen3": DecoderSpec(*SIZES, max_context=48, qk_norm="head", tied=False),
+    "olmo2": DecoderSpec(*SIZES, max_context=48, qk_norm="full", norm_layout="post"),
+    "starcoder2": DecoderSpec(*SIZES, max_context=48, norm="layer", norm_bias=True, gated=False, qkv_bias=True,
+                              activation="gelu_tanh", o_bias=True, mlp_bias=True, windows=(40, 40)),
+    "gpt2": DecoderSpec(61, 32, 2, 4, 4, 8, 44, max_context=48, norm="layer", norm_bias=True, gated=False,
+                        activation="gelu_tanh", qkv_bias=True, o_bias=True, mlp_bias=True, positions="learned"),
+    "neox": DecoderSpec(*SIZES, max_context=48, norm="layer", norm_bias=True, gated=False, activation="gelu",
+                        parallel=True, qkv_bias=True, o_bias=True, mlp_bias=True),
+    "phi without part rotation": DecoderSpec(*SIZES, max_context=48, norm="layer", gated=False, activation="relu",
+                                             parallel=True, shared_norm=True, o_bias=True),
+    "gemma3": DecoderSpec(*SIZES, max_context=48, norm_layout="sandwich", qk_norm="head", activation="gelu_tanh",
+                          embedding_scale=5.5, attention_scale=0.2, windows=(0, 40), local_rope=RopeSpec(100.0, 8)),
+    "granite": DecoderSpec(*SIZES, max_context=48, embedding_scale=3.0, residual_scale=0.3, logits_scale=0.25,
+                           attention_scale=0.3),
+    "smollm3": DecoderSpec(*SIZES, max_context=48, layer_rope=(True, False)),
+    "dynamic": DecoderSpec(*SIZES, max_context=48, rope=RopeSpec(100.0, 8, kind="dynamic", factor=3.0,
+                                                                 original_context=16)),
+}  # fmt: skip
 rng = np.random.default_rng(3)
 
 
@@ -32,6 +54,47 @@ def test_plan_autograd_and_twin_agree(case):
     bound = 1e-4 * max(1.0, float(wanted.std()))
     assert np.abs(Network(spec, weights).whole(ids)[0] - wanted).max() < bound
     assert np.abs(Decoder(spec, weights=weights).logits(ids[None]).data[0] - wanted).max() < bound
+
+
+@pytest.mark.parametrize("like", LIKE)
+def test_what_people_tune_gives_the_logits_of_the_twin_and_true_gradients(like):
+    spec = LIKE[like]
+    weights = {
+        name: w + rng.standard_normal(w.shape).astype(np.float32) * 0.2 for name, w in init_weights(spec).items()
+    }
+    ids = rng.integers(0, spec.vocab_size, 33).astype(np.int32)
+    wanted = twin.logits(spec, weights, ids)
+    decoder = Decoder(spec, weights=weights)
+    assert np.abs(decoder.logits(ids[None]).data[0] - wanted).max() < 1e-4 * max(1.0, float(wanted.std()))
+    batch = rng.integers(0, spec.vocab_size, (2, 20)).astype(np.int32)
+    decoder.loss(batch, batch).backward()
+    for name, parameter in decoder.parameters().items():
+        # along the gradient the loss grows as its length says
+        length = float(np.sqrt((parameter.grad.astype(np.float64) ** 2).sum()))
+        if length < 1e-5:  # a bias of keys shifts all scores of a row alike
+            assert name.endswith("k_proj.bias")
+            continue
+        step, kept = 2e-2 / max(1.0, length) * parameter.grad / length, parameter.data.copy()
+        losses = []
+        for sign in (1, -1):
+            parameter.data[...] = kept + sign * step
+            losses.append(decoder.loss(batch, batch).item())
+        parameter.data[...] = kept
+        slope = (losses[0] - losses[1]) / (2 * float(np.sqrt((step**2).sum())))
+        assert abs(slope - length) < 0.03 * length + 2e-3, name
+
+
+def test_what_cannot_be_trained_is_said():
+    for fields, word in [
+        ({"n_experts": 2, "experts_per_token": 1, "expert_d_ff": 8}, "experts"),
+        ({"final_softcap": 30.0}, "soft-caps"),
+        ({"activation": "relu2"}, "activation relu2"),
+        ({"rope": RopeSpec(100.0, 4)}, "part of each head"),
+    ]:
+        with pytest.raises(ValueError, match=word):
+            Decoder(DecoderSpec(*SIZES, **fields))
+    with pytest.raises(ValueError, match="window has 5"):
+        Decoder(DecoderSpec(*SIZES, windows=(0, 5))).hidden(np.zeros((1, 6), np.int32))
 
 
 def test_cached_steps_equal_the_whole_sequence(case):
