@@ -12,6 +12,7 @@ from runtime.text.stream import StreamDecoder
 from runtime.text.train import SPECIAL_TOKENS, train_bpe
 from runtime.text.unigram import UnigramTokenizer
 from runtime.text.unigram_train import train_unigram
+from runtime.text.wordpiece import WordPieceTokenizer
 
 __all__ = [
     "SPECIAL_TOKENS",
@@ -22,6 +23,7 @@ __all__ = [
     "StreamDecoder",
     "Tokenizer",
     "UnigramTokenizer",
+    "WordPieceTokenizer",
     "load_tokenizer",
     "train_bpe",
     "train_characters",

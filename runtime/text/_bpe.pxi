@@ -1,13 +1,5 @@
 # Byte-level BPE: hash tables, the merge loop and the bounded pre-token cache. Included by _text.pyx.
 
-cdef inline uint64_t _mix(uint64_t x) noexcept:
-    x ^= x >> 30
-    x *= <uint64_t> 0xBF58476D1CE4E5B9
-    x ^= x >> 27
-    x *= <uint64_t> 0x94D049BB133111EB
-    return x ^ (x >> 31)
-
-
 cdef struct Rule:               # one merge: key = left << 32 | right
     uint64_t key
     uint32_t rank
@@ -41,19 +33,32 @@ cdef inline bint _before(Cand *a, Cand *b) noexcept:
     return a.rank < b.rank or (a.rank == b.rank and a.pos < b.pos)
 
 
-cdef class Core:
-    """Merge rules, byte symbols and scanner stages of one tokenizer; `encode(utf8) -> bytes of int32 ids`.
+cdef struct Symbol:             # what a character begins as: key = code point | form << 24
+    uint32_t key                # NONE32 = free
+    int32_t id
 
-    rules: iterable of (left, right, rank, out); byte_ids: 256 ids, -1 = no such symbol (the byte is dropped, as the
-    Hugging Face library does without an unknown token); stages: scanner names applied one inside the other;
-    whole: dict bytes -> id consulted before merging (ignore_merges) or None.
+cdef enum:
+    FORM_INNER = 1              # not the first character of its pre-token
+    FORM_LAST = 2
+
+
+cdef class Core(Pieces):
+    """Merge rules, first symbols and stages of one BPE vocabulary; `encode(utf8) -> bytes of int32 ids`.
+
+    rules: bytes of int32 (left, right, rank, out) for each merge; byte_ids: 256 ids, -1 = no such symbol; whole: dict
+    bytes -> id consulted before merging (ignore_merges) or None; characters: None where every byte is a symbol
+    (byte-level), else dict (code point, form) -> id, where byte_ids spell what is not in it; unknown: id of a symbol
+    that is not there and has no bytes, -1 = it is dropped, as the Hugging Face library does; fuse: neighbouring unknown
+    symbols are one.
     """
     cdef Rule *rules
     cdef uint64_t rule_mask
     cdef int32_t byte_ids[256]
-    cdef int stages[4]
-    cdef int n_stages
     cdef dict whole
+    cdef bint by_character, forms, fuse
+    cdef int32_t unknown
+    cdef Symbol *symbols
+    cdef uint32_t symbol_mask
     cdef Slot *slots
     cdef uint8_t *keys
     cdef int32_t *ids
@@ -63,20 +68,26 @@ cdef class Core:
     cdef int32_t *prv
     cdef Cand *heap
     cdef Py_ssize_t cap, heap_cap, heap_n
-    cdef int32_t *out
-    cdef Py_ssize_t out_n, out_cap
 
-    def __cinit__(self, rules, byte_ids, stages, whole=None):
-        cdef uint64_t size = 16, at
-        cdef int k
+    def __cinit__(self, *args, **kwargs):
         self.rules = NULL
+        self.symbols = NULL
         self.slots = NULL
         self.keys = NULL
         self.ids = NULL
-        self.sym = self.nxt = self.prv = self.out = NULL
+        self.sym = self.nxt = self.prv = NULL
         self.heap = NULL
-        rules = list(rules)
-        while size < <uint64_t> len(rules) * 2 + 2:
+
+    def __init__(self, bytes rules, byte_ids, stages, whole=None, characters=None, int unknown=-1, bint fuse=False):
+        cdef uint64_t size = 16
+        cdef Py_ssize_t k, n
+        cdef int32_t *rule
+        cdef char *raw
+        if self.rules != NULL:
+            raise ValueError("set up once")
+        PyBytes_AsStringAndSize(rules, &raw, &n)
+        n //= 16
+        while size < <uint64_t> n * 2 + 2:
             size *= 2
         self.rules = <Rule *> malloc(size * sizeof(Rule))
         self.slots = <Slot *> calloc(CACHE_SLOTS, sizeof(Slot))
@@ -86,20 +97,42 @@ cdef class Core:
             raise MemoryError("tokenizer tables")
         memset(self.rules, 255, size * sizeof(Rule))
         self.rule_mask = size - 1
-        for left, right, rank, out in rules:
-            self._put(left, right, rank, out)
-        if len(byte_ids) != 256 or not 1 <= len(stages) <= 4:
-            raise ValueError("byte_ids must have 256 entries and stages 1 to 4")
+        for k in range(n):
+            rule = <int32_t *> (raw + 16 * k)
+            self._put(rule[0], rule[1], rule[2], rule[3])
+        if len(byte_ids) != 256:
+            raise ValueError("byte_ids must have 256 entries")
         for k in range(256):
             self.byte_ids[k] = byte_ids[k]
-        self.n_stages = len(stages)
-        for k in range(self.n_stages):
-            self.stages[k] = SCANNERS[stages[k]]
+        self._setup(stages)
         self.whole = whole
+        self.unknown, self.fuse = unknown, fuse
+        self.by_character, self.forms = characters is not None, False
         self.n_slots = self.n_keys = self.n_ids = 0
+        if self.by_character:
+            self._set_characters(characters)
+
+    cdef int _set_characters(self, dict characters) except -1:
+        cdef uint32_t size = 16, at, key
+        while size < <uint32_t> len(characters) * 2 + 2:
+            size *= 2
+        self.symbols = <Symbol *> malloc(size * sizeof(Symbol))
+        if self.symbols == NULL:
+            raise MemoryError("tokenizer tables")
+        memset(self.symbols, 255, size * sizeof(Symbol))
+        self.symbol_mask = size - 1
+        for (code, form), id in characters.items():
+            self.forms = self.forms or form != 0
+            key = <uint32_t> code | <uint32_t> form << 24
+            at = <uint32_t> _mix(key) & self.symbol_mask
+            while self.symbols[at].key != <uint32_t> NONE32:
+                at = (at + 1) & self.symbol_mask
+            self.symbols[at] = Symbol(key, id)
+        return 0
 
     def __dealloc__(self):
         free(self.rules)
+        free(self.symbols)
         free(self.slots)
         free(self.keys)
         free(self.ids)
@@ -107,7 +140,6 @@ cdef class Core:
         free(self.nxt)
         free(self.prv)
         free(self.heap)
-        free(self.out)
 
     cdef int _put(self, uint32_t left, uint32_t right, uint32_t rank, uint32_t out) except -1:
         cdef uint64_t key = (<uint64_t> left << 32) | right, at = _mix(key) & self.rule_mask
@@ -140,13 +172,7 @@ cdef class Core:
             if p == NULL: raise MemoryError("pre-token")
             self.prv = <int32_t *> p
             self.cap = cap
-        if self.out_n + n > self.out_cap:
-            cap = max(self.out_n + n, 2 * self.out_cap, 1024)
-            p = realloc(self.out, cap * 4)
-            if p == NULL: raise MemoryError("ids")
-            self.out = <int32_t *> p
-            self.out_cap = cap
-        return 0
+        return self._make_room(n)
 
     cdef int _push(self, Cand c) except -1:
         cdef Py_ssize_t i, up, cap
@@ -186,20 +212,65 @@ cdef class Core:
         self.heap[i] = c
         return top
 
+    cdef inline int32_t _symbol(self, uint32_t key) noexcept:
+        cdef uint32_t at = <uint32_t> _mix(key) & self.symbol_mask
+        while self.symbols[at].key != <uint32_t> NONE32:
+            if self.symbols[at].key == key:
+                return self.symbols[at].id
+            at = (at + 1) & self.symbol_mask
+        return -1
+
+    cdef Py_ssize_t _first_symbols(self, const uint8_t *s, Py_ssize_t n) noexcept:
+        """Fill sym with what n bytes begin as; how many symbols that are, at most n."""
+        cdef Py_ssize_t i = 0, k = 0, b
+        cdef int w = 1
+        cdef int32_t id
+        cdef uint32_t key
+        cdef bint pending = False, spelt
+        while i < n:
+            if self.by_character:
+                key = _decode(s, i, n, &w)
+                if self.forms:
+                    key |= ((FORM_INNER if i else 0) | (FORM_LAST if i + w == n else 0)) << 24
+                id = self._symbol(key)
+            else:
+                id = self.byte_ids[s[i]]
+            if id >= 0:
+                if pending:
+                    self.sym[k] = self.unknown
+                    k += 1
+                    pending = False
+                self.sym[k] = id
+                k += 1
+            else:
+                spelt = self.by_character
+                for b in range(i, i + w):
+                    spelt = spelt and self.byte_ids[s[b]] >= 0
+                if spelt:
+                    for b in range(i, i + w):
+                        self.sym[k] = self.byte_ids[s[b]]
+                        k += 1
+                elif self.unknown >= 0:
+                    if pending and not self.fuse:
+                        self.sym[k] = self.unknown
+                        k += 1
+                    pending = True
+            i += w
+        if pending:
+            self.sym[k] = self.unknown
+            k += 1
+        return k
+
     cdef int _merge(self, const uint8_t *s, Py_ssize_t n) except -1:
         """Append the ids of one pre-token of n bytes to the output: lowest rank first, leftmost of equals."""
-        cdef Py_ssize_t i, k = 0, best_at, a, b
+        cdef Py_ssize_t i, best_at, a, b
         cdef uint32_t best
         cdef Rule *r
         cdef Cand c
         cdef uint32_t rank[NAIVE_MAX + 1]
         cdef int32_t made[NAIVE_MAX + 1]
         self._room(n)
-        for i in range(n):
-            if self.byte_ids[s[i]] >= 0:
-                self.sym[k] = self.byte_ids[s[i]]
-                k += 1
-        n = k
+        n = self._first_symbols(s, n)
         if n <= NAIVE_MAX:
             for i in range(n - 1):
                 r = self._rule(self.sym[i], self.sym[i + 1])
@@ -317,31 +388,7 @@ cdef class Core:
             self.n_slots += 1
         return 0
 
-    cdef int _split(self, const uint8_t *s, Py_ssize_t i, Py_ssize_t end, int stage, list sink) except -1:
-        cdef Py_ssize_t j
-        while i < end:
-            j = _next_piece(self.stages[stage], s, i, end)
-            if stage + 1 < self.n_stages:
-                self._split(s, i, j, stage + 1, sink)
-            elif sink is not None:
-                sink.append((i, j))
-            else:
-                self._piece(s + i, j - i)
-            i = j
-        return 0
-
-    def encode(self, bytes utf8):
-        """Ids of the text as bytes of native int32."""
-        cdef char *s
-        cdef Py_ssize_t n
-        PyBytes_AsStringAndSize(utf8, &s, &n)
-        self.out_n = 0
-        self._split(<const uint8_t *> s, 0, n, 0, None)
-        result = PyBytes_FromStringAndSize(<const char *> self.out, self.out_n * 4) if self.out_n else b""
-        if self.out_cap > (1 << 20):                        # a huge text must not leave its buffers behind
-            free(self.out)
-            self.out = NULL
-            self.out_cap = 0
+    cdef int _clean_up(self) except -1:
         if self.cap > (1 << 16):
             free(self.sym)
             free(self.nxt)
@@ -350,20 +397,4 @@ cdef class Core:
             self.sym = self.nxt = self.prv = NULL
             self.heap = NULL
             self.cap = self.heap_cap = 0
-        return result
-
-    def split(self, bytes utf8):
-        """Pre-tokens of the text as a list of (start, end) byte offsets."""
-        cdef char *s
-        cdef Py_ssize_t n
-        sink = []
-        PyBytes_AsStringAndSize(utf8, &s, &n)
-        self._split(<const uint8_t *> s, 0, n, 0, sink)
-        return sink
-
-    def count(self, bytes utf8, dict counts):
-        """Add the pre-tokens of the text to `counts` (bytes -> occurrences)."""
-        cdef Py_ssize_t a, b
-        for a, b in self.split(utf8):
-            piece = utf8[a:b]
-            counts[piece] = counts.get(piece, 0) + 1
+        return 0

@@ -1,87 +1,4 @@
-# Tokenizers without merges: look-up with byte fallback; Viterbi and expectations of Unigram. Included by _text.pyx.
-
-cdef inline Py_ssize_t _width(const uint8_t *s, Py_ssize_t left) noexcept:
-    """Bytes of the UTF-8 character at s, at most `left`."""
-    cdef Py_ssize_t w = 1 if s[0] < 0x80 else 2 if s[0] < 0xE0 else 3 if s[0] < 0xF0 else 4
-    return w if w <= left else left
-
-
-cdef class Pieces:
-    """Base of the tokenizers that read one pre-token after the other: stages, output and encode(utf8)."""
-    cdef int stages[4]
-    cdef int n_stages
-    cdef int32_t byte_ids[256]
-    cdef int32_t *out
-    cdef Py_ssize_t out_n, out_cap
-
-    def __cinit__(self, *args):
-        self.out = NULL
-        self.out_n = self.out_cap = 0
-
-    def __dealloc__(self):
-        free(self.out)
-
-    cdef int _setup(self, stages, byte_ids) except -1:
-        cdef int k
-        if len(byte_ids) != 256 or not 1 <= len(stages) <= 4:
-            raise ValueError("byte_ids must have 256 entries and stages 1 to 4")
-        self.n_stages = len(stages)
-        for k in range(self.n_stages):
-            self.stages[k] = SCANNERS[stages[k]]
-        for k in range(256):
-            self.byte_ids[k] = byte_ids[k]
-        return 0
-
-    cdef int _emit(self, int32_t id) except -1:
-        cdef void *p
-        if self.out_n == self.out_cap:
-            p = realloc(self.out, max(1024, 2 * self.out_cap) * 4)
-            if p == NULL: raise MemoryError("ids")
-            self.out = <int32_t *> p
-            self.out_cap = max(1024, 2 * self.out_cap)
-        self.out[self.out_n] = id
-        self.out_n += 1
-        return 0
-
-    cdef int _piece(self, const uint8_t *s, Py_ssize_t n) except -1:
-        raise NotImplementedError
-
-    cdef int _split(self, const uint8_t *s, Py_ssize_t i, Py_ssize_t end, int stage, list sink) except -1:
-        cdef Py_ssize_t j
-        while i < end:
-            j = _next_piece(self.stages[stage], s, i, end)
-            if stage + 1 < self.n_stages:
-                self._split(s, i, j, stage + 1, sink)
-            elif sink is not None:
-                sink.append((i, j))
-            else:
-                self._piece(s + i, j - i)
-            i = j
-        return 0
-
-    def encode(self, bytes utf8):
-        """Ids of the text as bytes of native int32."""
-        cdef char *s
-        cdef Py_ssize_t n
-        PyBytes_AsStringAndSize(utf8, &s, &n)
-        self.out_n = 0
-        self._split(<const uint8_t *> s, 0, n, 0, None)
-        result = PyBytes_FromStringAndSize(<const char *> self.out, self.out_n * 4) if self.out_n else b""
-        if self.out_cap > (1 << 20):                        # a huge text must not leave its buffers behind
-            free(self.out)
-            self.out = NULL
-            self.out_cap = 0
-        return result
-
-    def split(self, bytes utf8):
-        """Pre-tokens of the text as a list of (start, end) byte offsets."""
-        cdef char *s
-        cdef Py_ssize_t n
-        sink = []
-        PyBytes_AsStringAndSize(utf8, &s, &n)
-        self._split(<const uint8_t *> s, 0, n, 0, sink)
-        return sink
-
+# Tokenizers without merges: look-up with byte fallback; WordPiece; Viterbi and expectations of Unigram. Included by _text.pyx.
 
 cdef class Lookup(Pieces):
     """Whole pre-tokens, else their characters, else the bytes of those: no merges.
@@ -90,12 +7,15 @@ cdef class Lookup(Pieces):
     whole first.
     """
     cdef dict table
+    cdef int32_t byte_ids[256]
     cdef int32_t ascii_ids[128]
     cdef bint by_word
 
     def __init__(self, table, byte_ids, stages, by_word):
         cdef int k
-        self._setup(stages, byte_ids)
+        self._setup(stages)
+        for k in range(256):
+            self.byte_ids[k] = byte_ids[k]
         self.table = table
         self.by_word = by_word
         for k in range(128):
@@ -123,6 +43,40 @@ cdef class Lookup(Pieces):
         return 0
 
 
+cdef class Words(Pieces):
+    """WordPiece and word level: each pre-token is the longest pieces from its left, or one unknown token.
+
+    first: list of (bytes, id) that begin a word; inner: those that continue one, without their mark (None: a word is one
+    piece or unknown); longest: words of more characters are unknown; unknown: id.
+    """
+    cdef PrefixTree first, inner
+    cdef Py_ssize_t longest
+    cdef int32_t unknown
+
+    def __init__(self, first, inner, Py_ssize_t longest, int unknown, stages):
+        self._setup(stages)
+        self.first = PrefixTree(first)
+        self.inner = None if inner is None else PrefixTree(inner)
+        self.longest, self.unknown = longest, unknown
+
+    cdef int _piece(self, const uint8_t *s, Py_ssize_t n) except -1:
+        cdef Py_ssize_t i = 0, mark = self.out_n, k, characters = 0
+        cdef int32_t id = -1
+        for k in range(n):
+            characters += s[k] & 0xC0 != 0x80
+        if characters <= self.longest:
+            while i < n:
+                k = (self.first if i == 0 else self.inner).longest(s, i, n, &id)
+                if k < 0 or (self.inner is None and k < n):
+                    break
+                self._emit(id)
+                i = k
+        if i < n:
+            self.out_n = mark
+            self._emit(self.unknown)
+        return 0
+
+
 cdef inline double _log_add(double a, double b) noexcept:
     if a < b:
         a, b = b, a
@@ -138,13 +92,10 @@ cdef class Unigram(Pieces):
     kept in float32, as SentencePiece keeps them.
     Of equal paths the one whose last piece starts earlier wins, as in the Hugging Face library.
     """
-    cdef uint64_t *keys             # trie edges: (node << 8 | byte) + 1, open addressing, 0 = free
-    cdef int32_t *kids
-    cdef uint64_t mask
-    cdef int32_t root[256]
-    cdef int32_t *ids               # of each node, -1 = no piece ends here
+    cdef PrefixTree trie
+    cdef int32_t byte_ids[256]
     cdef double *score
-    cdef Py_ssize_t n_ids, n_nodes, cap_nodes
+    cdef Py_ssize_t n_ids
     cdef int32_t unknown
     cdef double unknown_score
     cdef bint byte_units, narrow
@@ -154,87 +105,40 @@ cdef class Unigram(Pieces):
     cdef int32_t *came              # where it starts, -1 = not reached
     cdef Py_ssize_t cap
 
-    def __cinit__(self, *args):
-        self.keys = NULL
-        self.kids = self.ids = self.made = self.came = NULL
+    def __cinit__(self, *args, **kwargs):
+        self.made = self.came = NULL
         self.score = self.best = self.back = NULL
 
     def __init__(self, pieces, bytes scores, int unknown, double unknown_score, byte_ids, stages, bint byte_units,
                  bint narrow=False):
-        cdef uint64_t size = 16
-        cdef Py_ssize_t total = 1, k, n
-        cdef int32_t node, kid
+        cdef Py_ssize_t k, n
         cdef char *raw
-        if self.keys != NULL:
+        if self.score != NULL:
             raise ValueError("set up once")
-        self._setup(stages, byte_ids)
-        for piece, _ in pieces:
-            total += len(piece)
-        while size < <uint64_t> total * 2:
-            size *= 2
+        self._setup(stages)
+        for k in range(256):
+            self.byte_ids[k] = byte_ids[k]
         self.n_ids = len(scores) // 8
-        self.mask = size - 1
-        self.keys = <uint64_t *> calloc(size, 8)
-        self.kids = <int32_t *> malloc(size * 4)
-        self.ids = <int32_t *> malloc(total * 4)
         self.score = <double *> malloc(max(8, self.n_ids * 8))
-        if not (self.keys and self.kids and self.ids and self.score):
-            raise MemoryError("trie")
-        memset(self.root, 255, sizeof(self.root))
+        if self.score == NULL:
+            raise MemoryError("scores")
         PyBytes_AsStringAndSize(scores, &raw, &n)
         memcpy(self.score, raw, self.n_ids * 8)
-        self.ids[0] = -1
-        self.n_nodes = 1
-        for piece, id in pieces:
-            if not 0 <= id < self.n_ids or not piece:
-                raise ValueError("a piece has an id with a score and at least one byte")
-            PyBytes_AsStringAndSize(piece, &raw, &n)
-            node = 0
-            for k in range(n):
-                kid = self._child(node, <uint8_t> raw[k])
-                if kid < 0:
-                    kid = <int32_t> self.n_nodes
-                    self.n_nodes += 1
-                    self.ids[kid] = -1
-                    self._link(node, <uint8_t> raw[k], kid)
-                node = kid
-            self.ids[node] = id
+        for _, id in pieces:
+            if not 0 <= id < self.n_ids:
+                raise ValueError("a piece has an id with a score")
+        self.trie = PrefixTree(pieces)
         self.unknown = unknown
         self.unknown_score = unknown_score
         self.byte_units = byte_units
         self.narrow = narrow
 
     def __dealloc__(self):
-        free(self.keys)
-        free(self.kids)
-        free(self.ids)
         free(self.score)
         free(self.best)
         free(self.back)
         free(self.made)
         free(self.came)
-
-    cdef inline int32_t _child(self, int32_t node, uint8_t byte) noexcept:
-        cdef uint64_t key, at
-        if node == 0:
-            return self.root[byte]
-        key = ((<uint64_t> node << 8) | byte) + 1
-        at = _mix(key) & self.mask
-        while self.keys[at]:
-            if self.keys[at] == key:
-                return self.kids[at]
-            at = (at + 1) & self.mask
-        return -1
-
-    cdef void _link(self, int32_t node, uint8_t byte, int32_t kid) noexcept:
-        cdef uint64_t key = ((<uint64_t> node << 8) | byte) + 1, at = _mix(key) & self.mask
-        if node == 0:
-            self.root[byte] = kid
-            return
-        while self.keys[at]:
-            at = (at + 1) & self.mask
-        self.keys[at] = key
-        self.kids[at] = kid
 
     cdef int _room(self, Py_ssize_t n) except -1:
         cdef void *p
@@ -272,11 +176,11 @@ cdef class Unigram(Pieces):
             node = 0
             j = i
             while j < n:
-                node = self._child(node, s[j])
+                node = self.trie.child(node, s[j])
                 if node < 0:
                     break
                 j += 1
-                id = self.ids[node]
+                id = self.trie.ids[node]
                 if id < 0 or (not_whole and i == 0 and j == n):
                     continue
                 value = self.score[id] + self.best[i]
@@ -392,11 +296,11 @@ cdef class Unigram(Pieces):
                 node = 0
                 j = i
                 while j < n:
-                    node = self._child(node, s[j])
+                    node = self.trie.child(node, s[j])
                     if node < 0:
                         break
                     j += 1
-                    id = self.ids[node]
+                    id = self.trie.ids[node]
                     if id < 0:
                         continue
                     single = single or j - i == w

@@ -1,7 +1,7 @@
 # Pre-token scanners: character classes, and hand-written equals of the split patterns in pretokenize.py. Included by _text.pyx.
 
 # ---------------------------------------------------------------------------------------------- character classes
-# One byte of class bits per code point, in pages of 256 that are filled from unicodedata when first met.
+# Class bits of each code point, in pages of 256 that are filled from characters.py when first met.
 cdef enum:
     LETTER = 1      # \p{L}
     NUMBER = 2      # \p{N}
@@ -10,37 +10,41 @@ cdef enum:
     WORD = 16       # ASCII letter, underscore, or any non-ASCII: a word character of the "code" split
     BLANK = 32      # space, tab, \v, \f: white space inside a line, "code" split
     DIGIT = 64      # ASCII digit
+    UPPER = 128     # [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
+    LOWER = 256     # [\p{Ll}\p{Lm}\p{Lo}\p{M}]
 
-cdef uint8_t *_pages[4352]
+cdef uint16_t *_pages[4352]
 memset(_pages, 0, sizeof(_pages))
-cdef uint8_t _ascii[128]
+cdef uint16_t _ascii[128]
 
-_WHITE = frozenset([*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
+_both = categories("Lm", "Lo", "Mn", "Mc", "Me")
+_CLASSES = [(LETTER, named("L")), (NUMBER, named("N")), (SPACE, WHITE), (UPPER, _both | categories("Lu", "Lt")),
+            (LOWER, _both | categories("Ll"))]
 
 
 cdef int _fill_page(uint32_t page) except -1:
-    cdef uint8_t *cells = <uint8_t *> malloc(256)
+    cdef uint16_t *cells = <uint16_t *> malloc(512)
     if cells == NULL:
         raise MemoryError("character table")
     cdef int k
     for k in range(256):
         cp = page * 256 + k
-        kind = unicodedata.category(chr(cp))[0]
-        bits = LETTER if kind == "L" else NUMBER if kind == "N" else 0
-        if cp in _WHITE:
-            bits |= SPACE
+        bits = 0
+        for bit, members in _CLASSES:
+            if cp in members:
+                bits |= bit
         if cp in (10, 13):
             bits |= NEWLINE
         elif cp in (9, 11, 12, 32):
             bits |= BLANK
-        if cp >= 128 or cp == 95 or kind == "L":
+        if cp >= 128 or cp == 95 or bits & LETTER:
             bits |= WORD
         if 48 <= cp <= 57:
             bits |= DIGIT
         cells[k] = bits
     _pages[page] = cells
     if page == 0:
-        memcpy(_ascii, cells, 128)
+        memcpy(_ascii, cells, 256)
     return 0
 
 
@@ -83,9 +87,13 @@ cdef enum:
     S_DIGIT_RUNS = 6
     S_WORDS = 7         # word, run of white space, or one character of anything else
     S_METASPACE = 8     # up to the next U+2581
+    S_GPT4O = 9
+    S_TEKKEN = 10
+    S_SPACED = 11       # a run of U+2581 and what follows it
 
 SCANNERS = {"whole": S_WHOLE, "code": S_CODE, "gpt2": S_GPT2, "qwen2": S_QWEN2, "llama3": S_LLAMA3,
-            "digits": S_DIGITS, "digit_runs": S_DIGIT_RUNS, "words": S_WORDS, "metaspace": S_METASPACE}
+            "digits": S_DIGITS, "digit_runs": S_DIGIT_RUNS, "words": S_WORDS, "metaspace": S_METASPACE, "gpt4o": S_GPT4O,
+            "tekken": S_TEKKEN, "spaced": S_SPACED}
 
 
 cdef Py_ssize_t _next_code(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) noexcept:
@@ -220,8 +228,64 @@ cdef Py_ssize_t _next_qwen2(const uint8_t *s, Py_ssize_t i, Py_ssize_t end, int 
     return _blank_run(s, i, end)
 
 
+cdef Py_ssize_t _next_by_case(const uint8_t *s, Py_ssize_t i, Py_ssize_t end, int digits, bint contractions) except -1:
+    """As _next_qwen2, but words end where lower case turns into upper case, and marks belong to words."""
+    cdef Py_ssize_t j, start, last, lower
+    cdef int w, k, first, attempt
+    first = _class_at(s, i, end, &w)
+    for attempt in range(2):                                # with the character before a word, then without
+        start = i
+        if attempt == 0:
+            if first & (NEWLINE | NUMBER | LETTER) or i + w >= end:
+                continue
+            start = i + w
+        j = start
+        lower = -1                                          # end of the last character of the run that is both
+        while j < end:
+            k = _class_at(s, j, end, &w)
+            if not k & UPPER:
+                break
+            j += w
+            if k & LOWER:
+                lower = j
+        last = j
+        if j < end and _class_at(s, j, end, &w) & LOWER:    # [upper]*[lower]+
+            last = _run(s, j, end, LOWER, 1, end)
+        elif lower >= 0:
+            last = lower
+        elif j == start:
+            _class_at(s, i, end, &w)
+            continue
+        elif attempt == 0 and first & LOWER:                # a mark alone is a word in lower case
+            return start
+        if contractions and last < end:
+            last += _contraction(s, last, end, True)
+        return last
+    if first & NUMBER:
+        return _run(s, i, end, NUMBER, 1, digits)
+    j = i
+    if s[i] == 32 and i + 1 < end:
+        j = i + 1
+        first = _class_at(s, j, end, &w)
+    if not first & (SPACE | LETTER | NUMBER):
+        j = _run(s, j, end, LETTER | NUMBER | SPACE, 0, end)
+        while j < end and (s[j] == 10 or s[j] == 13 or s[j] == 47):
+            j += 1
+        return j
+    last = -1
+    j = i
+    while j < end:
+        k = _class_at(s, j, end, &w)
+        if not k & SPACE:
+            break
+        j += w
+        if k & NEWLINE:
+            last = j
+    return last if last >= 0 else _blank_run(s, i, end)
+
+
 cdef Py_ssize_t _next_word(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) except -1:
-    """[\\p{L}\\p{N}_]+|\\s+|[^\\p{L}\\p{N}_\\s]"""
+    """[\p{L}\p{N}_]+|\\s+|[^\p{L}\p{N}_\\s]"""
     cdef Py_ssize_t j = i
     cdef int w, k = _class_at(s, i, end, &w)
     if k & SPACE:
@@ -236,9 +300,13 @@ cdef Py_ssize_t _next_word(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) excep
     return j
 
 
+cdef inline bint _is_metaspace(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) noexcept:
+    return s[i] == 0xE2 and i + 2 < end and s[i + 1] == 0x96 and s[i + 2] == 0x81
+
+
 cdef Py_ssize_t _next_metaspace(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) noexcept:
     i += 1
-    while i < end and not (s[i] == 0xE2 and i + 2 < end and s[i + 1] == 0x96 and s[i + 2] == 0x81):
+    while i < end and not _is_metaspace(s, i, end):
         i += 1
     return i
 
@@ -253,10 +321,20 @@ cdef Py_ssize_t _next_piece(int kind, const uint8_t *s, Py_ssize_t i, Py_ssize_t
         return _next_qwen2(s, i, end, 1)
     if kind == S_LLAMA3:
         return _next_qwen2(s, i, end, 3)
+    if kind == S_GPT4O:
+        return _next_by_case(s, i, end, 3, True)
+    if kind == S_TEKKEN:
+        return _next_by_case(s, i, end, 1, False)
     if kind == S_WORDS:
         return _next_word(s, i, end)
     if kind == S_METASPACE:
         return _next_metaspace(s, i, end)
+    if kind == S_SPACED:
+        while i < end and _is_metaspace(s, i, end):
+            i += 3
+        while i < end and not _is_metaspace(s, i, end):
+            i += 1
+        return i
     if kind == S_DIGITS or kind == S_DIGIT_RUNS:
         k = _class_at(s, i, end, &w)
         if k & NUMBER:

@@ -1,67 +1,75 @@
 """BaseTokenizer: what every kind of tokenizer shares, from literals of added tokens to exact bytes of ids.
 
-A kind adds its vocabulary and its loop (`bpe.py`, `lookup.py`, `unigram.py`). A lone surrogate, which is not text,
-is encoded as its three "surrogatepass" bytes and decodes to U+FFFD. Knows no model of text, only the order of work:
-added tokens, normalisation, added tokens that are looked for after it, encoding of what is left.
+A kind adds its vocabulary and its loop (`bpe.py`, `lookup.py`, `unigram.py`, `wordpiece.py`). A lone surrogate, which
+is not text, is encoded as its three "surrogatepass" bytes and decodes to U+FFFD. Knows no model of text, only the order
+of work: added tokens, normalisation, added tokens looked for after it, pre-tokenisation, encoding of what is left.
 """
 
 import hashlib
 import os
-import re
-import unicodedata
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from runtime.files.atomic import atomic_write_bytes
-from runtime.text.tokenizer_json import AddedToken, symbol_bytes
+from runtime.text import normalize
+from runtime.text.added_tokens import AddedToken, Literals
+from runtime.text.byte_alphabet import symbol_bytes
+from runtime.text.decode import Chain, chain, is_byte_level
 
 
 class BaseTokenizer:
-    """One vocabulary behind encode and decode.
+    """One vocabulary behind encode and decode. May be shared by threads.
 
-    spec: the checked content of the file, at least `added`, `normalizers`, `template`, `pre_tokenizer` and `sha256`;
-    table: id -> bytes of every token that is not an added one. A kind sets `_core` (encode and split of UTF-8 bytes)
-    and gives `_dumps`.
+    spec: the checked content of the file, at least `added`, `normalizer`, `template`, `pre_tokenizer`, `decoder` and
+    `sha256`; texts: id -> text of every token that is not an added one. A kind sets `_core` (encode and split of UTF-8
+    bytes) and gives `_dumps`.
     vocab_size: entries with added tokens; special: literal -> id of every added token; sha256: hash of its file.
     """
 
     file_name = "tokenizer.json"
     max_text = 1 << 30  # bytes per call: keeps every count of the loops inside int32
-    drops_first = False  # true: the vocabulary writes a space before a text, which decoding takes away
-    drops_until_text = False  # true: and from every token until one leaves something
+    drops_until_text = False  # true: what a text begins with is dropped from every token until one leaves something
 
-    def __init__(self, spec, table: dict[int, bytes]):
+    def __init__(self, spec, texts: Mapping[int, str], size: int | None = None):
         self.spec = spec
         self.special: dict[str, int] = {t.content: t.id for t in spec.added}
         self.special_ids = frozenset(t.id for t in spec.added if t.special)
-        self.vocab_size = max([*table, *self.special.values()]) + 1
-        self.sha256 = spec.sha256 or hashlib.sha256(self._dumps()).hexdigest()
-        self._bytes: list[bytes] = [b""] * self.vocab_size
-        for i, data in table.items():
-            self._bytes[i] = data
-        for text, i in self.special.items():
-            self._bytes[i] = self._literal_bytes(text)
+        self.vocab_size = max([size - 1 if size else max(texts, default=-1), *self.special.values()]) + 1
+        self._texts = texts
+        self._added_texts = {i: text for text, i in self.special.items()}
+        self._chain = None if is_byte_level(spec.decoder) else chain(spec.decoder)
+        self.drops_first = self._chain is not None  # a token may have other bytes at the beginning of a text
+        self._table: list[bytes | None] = [None] * self.vocab_size
+        self._lock = threading.Lock()  # the loops keep their scratch memory in the core
+        self._steps = normalize.from_json(spec.normalizer)
         # tokens marked as normalized are looked for after normalisation, the others before, as the file format says
         raw, normal = [t for t in spec.added if not t.normalized], [t for t in spec.added if t.normalized]
-        if not spec.normalizers:
-            raw, normal = [*raw, *normal], []
-        self._literals, self._normal_literals = _literals(raw), _literals(normal)
+        self._literals = self._finders(raw, normal)
+        blank = [[t for t in tokens if t.is_space] for tokens in (raw, normal)]
+        self._blank_literals = self._finders(*blank)
+        self.sha256 = spec.sha256 or hashlib.sha256(self._dumps()).hexdigest()
+
+    def _finders(self, raw: list[AddedToken], normal: list[AddedToken]) -> tuple[Literals, Literals]:
+        return (
+            Literals(raw, [t.content for t in raw]),
+            Literals(normal, [self._normalized(t.content) for t in normal]),
+        )
 
     # ---------------------------------------------------------------- encode
     def encode_array(self, text: str, add_special: bool = False, parse_special: bool = False) -> np.ndarray:
         """Ids as int32 (n,): what encode() gives, without Python numbers."""
         if not isinstance(text, str):
             raise TypeError(f"encode takes str, not {type(text).__name__}")
+        raw, normal = self._literals if parse_special else self._blank_literals
         parts: list[bytes] = []
-        for piece in _cut(text, self._literals if parse_special else None):
+        for piece in raw.cut(text):
             if isinstance(piece, int):
                 parts.append(piece.to_bytes(4, "little"))
                 continue
-            for form in self.spec.normalizers:
-                piece = unicodedata.normalize(form, piece)
-            for sub in _cut(piece, self._normal_literals if parse_special else None):
+            for sub in normal.cut(self._normalized(piece)):
                 parts.append(sub.to_bytes(4, "little") if isinstance(sub, int) else self._plain(sub, not parts))
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         if add_special and self.spec.template != (None,):
@@ -70,62 +78,105 @@ class BaseTokenizer:
 
     def encode(self, text: str, add_special: bool = False, parse_special: bool = False) -> list[int]:
         """Ids of a text. parse_special: text of added tokens becomes those tokens (longest first), else it is plain
-        text, so untrusted text cannot forge a marker. add_special: with the tokens that the file puts around a text.
-        Raises TypeError for anything but str, ValueError for a text above `max_text` bytes."""
+        text, so untrusted text cannot forge a marker (added tokens that are white space and not special are pieces of
+        plain text and always found). add_special: with the tokens that the file puts around a text. Raises TypeError
+        for anything but str, ValueError for a text above `max_text` bytes."""
         return self.encode_array(text, add_special, parse_special).tolist()
 
-    def _spaced(self, text: str, first: bool) -> str:
-        """The text as the vocabulary writes spaces; first: nothing stands before it."""
+    def _normalized(self, text: str) -> str:
+        for step in self._steps:
+            text = step(text)
         return text
 
-    def _literal_bytes(self, text: str) -> bytes:
-        """Bytes of an added token."""
-        return symbol_bytes(text)
+    def _prepared(self, text: str, first: bool) -> list[str]:
+        """The pieces that the core cuts further; first: nothing stands before the text."""
+        pre = self.spec.pre_tokenizer
+        return pre.prepared(text, first) if pre.before else [text]
 
     def _dumps(self) -> bytes:
         """The bytes of the tokenizer's file."""
         raise NotImplementedError
 
     def _plain(self, text: str, first: bool) -> bytes:
-        data = self._spaced(text, first).encode("utf-8", "surrogatepass")
-        if len(data) > self.max_text:
-            raise ValueError(f"text of {len(data)} bytes; encode at most {self.max_text} at once")
-        return self._core.encode(data)
+        if len(text) > self.max_text:
+            raise ValueError(f"text of {len(text)} characters; encode at most {self.max_text} bytes at once")
+        parts = []
+        for piece in self._prepared(text, first):
+            data = piece.encode("utf-8", "surrogatepass")
+            if len(data) > self.max_text:
+                raise ValueError(f"text of {len(data)} bytes; encode at most {self.max_text} at once")
+            with self._lock:
+                parts.append(self._core.encode(data))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def pre_tokens(self, text: str) -> list[str]:
         """The pieces that tokens never cross, for looking at."""
-        data = self._spaced(text, True).encode("utf-8", "surrogatepass")
-        return [data[a:b].decode("utf-8", "surrogatepass") for a, b in self._core.split(data)]
+        out = []
+        for piece in self._prepared(self._normalized(text), True):
+            data = piece.encode("utf-8", "surrogatepass")
+            with self._lock:
+                cuts = self._core.split(data)
+            out += [data[a:b].decode("utf-8", "surrogatepass") for a, b in cuts]
+        return out
 
     # ---------------------------------------------------------------- decode
+    def token_text(self, id: int) -> str:
+        """The text that stands for a token in the file; "" for an id without one."""
+        return self._added_texts.get(id) or self._texts.get(id, "")
+
     def token_bytes(self, id: int) -> bytes:
-        """Bytes of one token. Raises ValueError for an id outside the vocabulary."""
+        """Bytes of one token inside a text. Raises ValueError for an id outside the vocabulary."""
         if not 0 <= id < self.vocab_size:
             raise ValueError(f"id {id} is outside 0 to {self.vocab_size - 1}")
-        return self._bytes[id]
+        data = self._table[id]
+        if data is None:
+            data = self._table[id] = self._bytes_of(id, False)
+        return data
+
+    def first_token_bytes(self, id: int) -> bytes:
+        """Bytes of a token that begins a text: another than token_bytes(id) only where `drops_first`."""
+        return self._bytes_of(id, True) if self.drops_first else self.token_bytes(id)
+
+    def _bytes_of(self, id: int, first: bool) -> bytes:
+        text = self.token_text(id)
+        return symbol_bytes(text) if self._chain is None else self._chain.one(text, first) if text else b""
 
     def decode_bytes(self, ids: Iterable[int], skip_special: bool = False) -> bytes:
         """Exact bytes of the ids. Ids beyond the vocabulary (padding rows of a model's table) are left out;
         negative: ValueError."""
-        table, size, skip = self._bytes, self.vocab_size, self.special_ids if skip_special else ()
-        ids = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
-        if ids and min(ids) < 0:
-            raise ValueError(f"id {min(ids)} is negative")
-        kept = [table[i] for i in ids if i < size and i not in skip]
+        ids = self._known(ids, skip_special)
+        table = self._table
+        kept = [table[i] if table[i] is not None else self.token_bytes(i) for i in ids]
         if self.drops_first:
-            for k, i in enumerate(i for i in ids if i < size and i not in skip):
+            for k, i in enumerate(ids):
                 kept[k] = self.first_token_bytes(i)
                 if kept[k] or not self.drops_until_text:
                     break
         return b"".join(kept)
 
-    def first_token_bytes(self, id: int) -> bytes:
-        """Bytes of a token that begins a text: another than token_bytes(id) only where `drops_first`."""
-        return self.token_bytes(id)
+    def _known(self, ids: Iterable[int], skip_special: bool) -> list[int]:
+        """The ids that stand for something; ValueError for a negative one."""
+        ids = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        if ids and min(ids) < 0:
+            raise ValueError(f"id {min(ids)} is negative")
+        size, skip = self.vocab_size, self.special_ids if skip_special else ()
+        return [i for i in ids if i < size and i not in skip]
 
     def decode(self, ids: Iterable[int], skip_special: bool = False) -> str:
         """Text of the ids; bytes that are not UTF-8 become U+FFFD. skip_special leaves out tokens marked special."""
-        return self.decode_bytes(ids, skip_special).decode("utf-8", "replace")
+        if self._chain is None:
+            return self.decode_bytes(ids, skip_special).decode("utf-8", "replace")
+        if self._chain.joins:  # fast; bytes that form no character are the chain's business
+            try:
+                return self.decode_bytes(ids := list(ids), skip_special).decode()
+            except UnicodeDecodeError:
+                pass
+        steps = self.new_chain()
+        return "".join([steps.feed(self.token_text(i)) for i in self._known(ids, skip_special)]) + steps.end()
+
+    def new_chain(self) -> Chain | None:
+        """The steps from texts of tokens to text, for one text; None where decoding is joining the tokens' bytes."""
+        return None if self._chain is None else chain(self.spec.decoder)
 
     # ---------------------------------------------------------------- file
     def save(self, path: str | os.PathLike) -> None:
@@ -139,31 +190,4 @@ class BaseTokenizer:
         self.sha256 = hashlib.sha256(data).hexdigest()
 
     def __repr__(self) -> str:
-        stages = "+".join(self.spec.pre_tokenizer.stages)
-        return f"{type(self).__name__}({self.vocab_size} tokens, {stages}, {self.sha256[:12]})"
-
-
-def _literals(tokens: list[AddedToken]) -> tuple[re.Pattern, dict[str, int]] | None:
-    if not tokens:
-        return None
-    parts = []
-    for t in sorted(tokens, key=lambda t: len(t.content), reverse=True):  # alternation takes the first: longest first
-        parts.append((r"\s*" if t.lstrip else "") + f"({re.escape(t.content)})" + (r"\s*" if t.rstrip else ""))
-    return re.compile("|".join(parts)), {t.content: t.id for t in tokens}
-
-
-def _cut(text: str, literals: tuple[re.Pattern, dict[str, int]] | None) -> Iterable[str | int]:
-    """The text cut at literals: str between, int for a literal."""
-    if literals is None:
-        if text:
-            yield text
-        return
-    pattern, ids = literals
-    at = 0
-    for m in pattern.finditer(text):
-        if m.start() > at:
-            yield text[at : m.start()]
-        yield ids[m[m.lastindex]]
-        at = m.end()
-    if at < len(text):
-        yield text[at:]
+        return f"{type(self).__name__}({self.vocab_size} tokens, {self.spec.pre_tokenizer.names}, {self.sha256[:12]})"

@@ -98,11 +98,13 @@ PRE: dict[str, Pre] = {
 
 
 def pre_entry(pre: Pre) -> dict:
-    """The `pre_tokenizer` entry of a byte-level tokenizer.json that cuts as the name says."""
+    """The `pre_tokenizer` entry of a tokenizer.json that cuts as the name says."""
     splits = [
         {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
         for pattern in pre.splits
     ]
+    if not pre.byte_level:
+        return {"type": "Sequence", "pretokenizers": splits}
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     return {"type": "Sequence", "pretokenizers": [*splits, level]}
 

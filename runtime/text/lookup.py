@@ -10,8 +10,10 @@ form no character decode otherwise there (one U+FFFD a byte). Knows nothing abou
 from dataclasses import dataclass, field
 
 from runtime.text import _text, pretokenize
+from runtime.text.added_tokens import AddedToken
 from runtime.text.base import BaseTokenizer
-from runtime.text.tokenizer_json import BYTE_PIECES, AddedToken, Reader, bpe_model, envelope
+from runtime.text.byte_alphabet import BYTE_PIECES
+from runtime.text.tokenizer_json import Reader, bpe_model, envelope
 
 DECODER = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
 
@@ -25,8 +27,9 @@ class LookupSpec:
     added: tuple[AddedToken, ...]
     pre_tokenizer: pretokenize.PreTokenizer
     by_word: bool
-    normalizers: tuple[str, ...] = ()
+    normalizer: dict | None = None
     template: tuple[int | None, ...] = (None,)
+    decoder: dict | None = field(default_factory=lambda: DECODER)
     sha256: str = field(default="", compare=False)
 
 
@@ -34,52 +37,33 @@ class LookupTokenizer(BaseTokenizer):
     """Encodes and decodes by looking up words or characters. May be shared by threads."""
 
     def __init__(self, spec: LookupSpec):
-        table = {i: text.encode("utf-8", "surrogatepass") for text, i in spec.vocab.items()}
+        super().__init__(spec, {i: text for text, i in spec.vocab.items()})
         byte_ids = [spec.vocab[name] for name in BYTE_PIECES]
-        for b, i in enumerate(byte_ids):
-            table[i] = bytes([b])
-        super().__init__(spec, table)
         # the names of bytes and of added tokens are no text: plain text that spells them stays text
         hidden = {*byte_ids, *self.special.values()}
-        known = {table[i]: i for i in spec.vocab.values() if i not in hidden}
-        self._core = _text.Lookup(known, byte_ids, spec.pre_tokenizer.stages, spec.by_word)
-
-    def _literal_bytes(self, text: str) -> bytes:
-        return text.encode("utf-8", "surrogatepass")
+        known = {text.encode("utf-8", "surrogatepass"): i for text, i in spec.vocab.items() if i not in hidden}
+        self._core = _text.Lookup(known, byte_ids, spec.pre_tokenizer.compiled(), spec.by_word)
 
     def _dumps(self) -> bytes:
         return dumps(self.spec)
 
 
-def is_lookup(model: dict) -> bool:
-    """Whether a `model` entry of tokenizer.json is one of this kind."""
-    return model.get("type") == "BPE" and model.get("byte_fallback") is True and model.get("merges") == []
+def is_lookup(root: dict) -> bool:
+    """Whether the object of a tokenizer.json is of this kind."""
+    model = root.get("model")
+    if not isinstance(model, dict) or model.get("type") != "BPE" or model.get("merges") != []:
+        return False
+    plain = not any(model.get(key) for key in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"))
+    return plain and model.get("byte_fallback") is True and root.get("decoder") == DECODER
 
 
 def parse(reader: Reader, root: dict, sha256: str) -> LookupSpec:
     """Check the object of a tokenizer.json of this kind. Raises FormatError for anything wrong in it."""
     model = reader.need(root.get("model"), dict, "model")
-    for key in ("continuing_subword_prefix", "end_of_word_suffix"):
-        if model.get(key) not in (None, ""):
-            raise reader.fail(f"key model.{key}: {str(model[key])[:20]!r} is not supported, only null")
-    if model.get("dropout") not in (None, 0):
-        raise reader.fail("key model.dropout: encoding with dropout is random and not supported; set it to null")
     vocab = reader.vocab(model.get("vocab"))
     need_bytes(reader, vocab)
-    added = reader.added(root.get("added_tokens"), vocab)
-    reader.contiguous(vocab.values(), added)
-    if root.get("decoder") != DECODER:
-        raise reader.fail("decoder: characters with byte fallback need the Sequence of ByteFallback and Fuse")
-    reader.ignored(root)
-    return LookupSpec(
-        vocab,
-        added,
-        reader.pre_tokenizer(root, pretokenize.plain_from_json),
-        reader.need(model.get("ignore_merges", False), bool, "model.ignore_merges"),
-        reader.normalizers(root.get("normalizer")),
-        reader.template(root.get("post_processor"), vocab, added),
-        sha256,
-    )
+    by_word = reader.need(model.get("ignore_merges", False), bool, "model.ignore_merges")
+    return LookupSpec(vocab, by_word=by_word, sha256=sha256, **reader.common(root, vocab))
 
 
 def need_bytes(reader: Reader, vocab: dict[str, int]) -> None:
@@ -92,4 +76,4 @@ def need_bytes(reader: Reader, vocab: dict[str, int]) -> None:
 def dumps(spec: LookupSpec) -> bytes:
     """The bytes of a tokenizer.json with these contents: the same spec always gives the same bytes."""
     model = bpe_model(spec.vocab, (), ignore_merges=spec.by_word, byte_fallback=True)
-    return envelope(spec, {i: t for t, i in spec.vocab.items()}, DECODER, model)
+    return envelope(spec, {i: t for t, i in spec.vocab.items()}, model)

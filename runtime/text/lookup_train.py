@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from runtime.text import _text, pretokenize
+from runtime.text.added_tokens import AddedToken
+from runtime.text.byte_alphabet import BYTE_PIECES
 from runtime.text.lookup import LookupSpec, LookupTokenizer
-from runtime.text.tokenizer_json import BYTE_PIECES, MAX_TOKEN, AddedToken
+from runtime.text.tokenizer_json import MAX_TOKEN
 from runtime.text.train import SPECIAL_TOKENS
 
 
@@ -38,7 +40,7 @@ def train_words(
     Raises ValueError as train_characters does.
     """
     pre = pretokenize.named_plain("words")
-    counter = _text.Core([], list(range(256)), pre.stages)
+    counter = _text.Core(b"", list(range(256)), pre.compiled())
     pieces: dict[bytes, int] = {}
     characters: Counter[str] = Counter()
     for text in texts:

@@ -16,61 +16,42 @@ from dataclasses import dataclass, field
 from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.reader import parse_json, read_bytes
-from runtime.text import pretokenize
+from runtime.text import decode, normalize, pretokenize
+from runtime.text.added_tokens import AddedToken
+from runtime.text.byte_alphabet import BYTE_TO_CHAR
+from runtime.text.unsupported import Unsupported
 
 MAX_FILE = 64 << 20  # bytes; the largest in use (256k vocabularies) has 34 MB
 MAX_VOCAB = 1 << 20
 MAX_MERGES = 1 << 21
 MAX_TOKEN = 4096  # characters of one token
 MAX_ADDED = 1 << 14
+MAX_GAPS = 4096  # ids without a token
 KIND = "tokenizer.json"
 
 
-def byte_alphabet() -> list[str]:
-    """The printable character of each byte (GPT-2): printable Latin-1 stands for itself, the rest for U+0100 and
-    up."""
-    keep = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    spare = iter(range(0x100, 0x200))
-    return [chr(b) if b in keep else chr(next(spare)) for b in range(256)]
-
-
-BYTE_TO_CHAR = byte_alphabet()
-CHAR_TO_BYTE = {c: b for b, c in enumerate(BYTE_TO_CHAR)}
-BYTE_PIECES = [f"<0x{b:02X}>" for b in range(256)]  # names of the bytes where characters fall back to them
-
-
-def symbol_bytes(symbol: str) -> bytes:
-    """Bytes of a vocabulary text: through the byte alphabet, or its UTF-8 if a character is outside of that."""
-    try:
-        return bytes([CHAR_TO_BYTE[c] for c in symbol])
-    except KeyError:
-        return symbol.encode("utf-8", "surrogatepass")
-
-
-@dataclass(frozen=True)
-class AddedToken:
-    """A literal that stands for one token outside the merges. special: skipped by decode(skip_special=True)."""
-
-    id: int
-    content: str
-    special: bool = True
-    lstrip: bool = False
-    rstrip: bool = False
-    normalized: bool = False
+BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
 
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """The checked content of one file. vocab: symbol text in the byte alphabet -> id; merges: pairs of symbol
-    texts, best first."""
+    """The checked content of one file with a BPE model. vocab: symbol text -> id (in the byte alphabet where the
+    pre-tokenizer is byte-level); merges: pairs of symbol texts, best first; unknown: text of the token for characters
+    that are not there; inner_prefix, last_suffix: marks of symbols inside and at the end of a word."""
 
     vocab: dict[str, int]
     merges: list[tuple[str, str]]
     added: tuple[AddedToken, ...]
     pre_tokenizer: pretokenize.PreTokenizer
-    normalizers: tuple[str, ...] = ()
+    normalizer: dict | None = None
     template: tuple[int | None, ...] = (None,)  # what add_special writes; None is the text
     ignore_merges: bool = False
+    byte_fallback: bool = False
+    unknown: str | None = None
+    fuse_unknown: bool = False
+    inner_prefix: str = ""
+    last_suffix: str = ""
+    decoder: dict | None = field(default_factory=lambda: dict(BYTE_LEVEL_DECODER))
     sha256: str = field(default="", compare=False)
 
 
@@ -117,51 +98,74 @@ class Reader:
         return value
 
     def spec(self, root: dict, sha256: str) -> TokenizerSpec:
+        """The contents of a file with a BPE model."""
         model = self.need(root.get("model"), dict, "model")
-        kind = model.get("type", "BPE" if "merges" in model else None)
-        if kind != "BPE":
-            raise self.fail(f"model type {str(kind)[:40]!r} is not supported, only BPE and Unigram")
-        for key in ("continuing_subword_prefix", "end_of_word_suffix"):
-            if model.get(key) not in (None, ""):
-                raise self.fail(f"key model.{key}: {str(model[key])[:20]!r} is not supported, only null")
         if model.get("dropout") not in (None, 0):
             raise self.fail("key model.dropout: encoding with dropout is random and not supported; set it to null")
-        if model.get("byte_fallback") not in (None, False):
-            raise self.fail("key model.byte_fallback: not a byte-level BPE vocabulary")
         vocab = self.vocab(model.get("vocab"))
-        added = self.added(root.get("added_tokens"), vocab)
-        self.contiguous(vocab.values(), added)
-        pre = self.pre_tokenizer(root, pretokenize.from_json)
-        decoder = root.get("decoder")
-        if decoder is not None and self.need(decoder, dict, "decoder").get("type") != "ByteLevel":
-            raise self.fail(f"decoder {str(decoder.get('type'))[:40]!r} is not supported, only ByteLevel")
-        self.ignored(root)
+        common = self.common(root, vocab)
+        prefix, suffix = (
+            self.need(model.get(key) or "", str, f"model.{key}")
+            for key in ("continuing_subword_prefix", "end_of_word_suffix")
+        )
+        flags = {
+            key: self.need(model.get(key) or False, bool, f"model.{key}")
+            for key in ("ignore_merges", "byte_fallback", "fuse_unk")
+        }
+        byte_level = common["pre_tokenizer"].byte_level
+        if byte_level and (prefix or suffix):
+            raise self.fail("key model: subword prefixes or suffixes with a ByteLevel pre-tokenizer are not supported")
+        if flags["byte_fallback"] and (prefix or suffix):
+            raise self.fail("key model: byte_fallback with subword prefixes or suffixes is not supported")
+        if flags["byte_fallback"] and byte_level and any(c not in vocab for c in BYTE_TO_CHAR):
+            raise self.fail("key model.byte_fallback: not a byte-level BPE vocabulary, a byte has no symbol")
+        unknown = model.get("unk_token")
+        if unknown is not None and self.need(unknown, str, "model.unk_token") not in vocab:
+            raise self.fail(f"key model.unk_token: {unknown[:40]!r} is not in model.vocab")
         return TokenizerSpec(
             vocab,
-            self.merges(model.get("merges"), vocab),
-            added,
-            pre,
-            self.normalizers(root.get("normalizer")),
-            self.template(root.get("post_processor"), vocab, added),
-            self.need(model.get("ignore_merges", False), bool, "model.ignore_merges"),
-            sha256,
+            self.merges(model.get("merges"), vocab, prefix),
+            ignore_merges=flags["ignore_merges"],
+            byte_fallback=flags["byte_fallback"],
+            unknown=unknown,
+            fuse_unknown=flags["fuse_unk"],
+            inner_prefix=prefix,
+            last_suffix=suffix,
+            sha256=sha256,
+            **common,
         )
 
+    def common(self, root: dict, vocab: dict[str, int]) -> dict:
+        """What every kind of model has around it: added, pre_tokenizer, normalizer, template, decoder."""
+        added = self.added(root.get("added_tokens"), vocab)
+        self.contiguous(vocab.values(), added)
+        self.ignored(root)
+        pre = self.component(pretokenize.from_json, root.get("pre_tokenizer"))
+        for read, key in ((normalize.from_json, "normalizer"), (decode.chain, "decoder")):
+            self.component(read, root.get(key))
+        return {
+            "added": added,
+            "pre_tokenizer": pre,
+            "normalizer": root.get("normalizer"),
+            "template": self.template(root.get("post_processor"), vocab, added),
+            "decoder": root.get("decoder"),
+        }
+
+    def component(self, read: Callable, entry: object):
+        """An entry as the reader of its kind reads it; what that complains about becomes a FormatError."""
+        try:
+            return read(entry)
+        except ValueError as e:
+            hint = " is not supported" if isinstance(e, Unsupported) else ""
+            raise self.fail(f"{e}{hint}") from None
+
     def contiguous(self, values: Iterable[int], added: tuple[AddedToken, ...]) -> None:
-        """Every id below the largest has a token."""
+        """Nearly every id below the largest has a token."""
         ids = set(values)
         ids.update(t.id for t in added)
-        if len(ids) != max(ids) + 1:
+        if max(ids) + 1 - len(ids) > MAX_GAPS:
             gap = next(i for i in range(len(ids)) if i not in ids)
             raise self.fail(f"ids are not contiguous: {gap} has no token although {max(ids)} has one")
-
-    def pre_tokenizer(self, root: dict, read: Callable) -> pretokenize.PreTokenizer:
-        """The `pre_tokenizer` entry as one of the readers of `pretokenize.py` reads it."""
-        try:
-            return read(root.get("pre_tokenizer"))
-        except ValueError as e:
-            hint = " is not supported" if isinstance(e, pretokenize.Unsupported) else ""
-            raise self.fail(f"{e}{hint}") from None
 
     def ignored(self, root: dict) -> None:
         """Settings for batches of a trainer: one sequence is never cut or padded."""
@@ -209,8 +213,6 @@ class Reader:
                 raise self.fail(f"key {key}.id: {i} is outside 0 to {MAX_VOCAB - 1}")
             if not 1 <= len(text) <= MAX_TOKEN:
                 raise self.fail(f"key {key}.content: must have 1 to {MAX_TOKEN} characters")
-            if flags.pop("single_word"):
-                raise self.fail(f"key {key}.single_word: not supported; set it to false")
             if by_id.get(i, text) != text or vocab.get(text, i) != i:
                 raise self.fail(f"key {key}: id {i} and content {text[:40]!r} disagree with model.vocab")
             if text in seen:
@@ -220,7 +222,7 @@ class Reader:
             out.append(AddedToken(i, text, **flags))
         return tuple(out)
 
-    def merges(self, value: object, vocab: dict[str, int]) -> list[tuple[str, str]]:
+    def merges(self, value: object, vocab: dict[str, int], prefix: str) -> list[tuple[str, str]]:
         entries = self.need(value, list, "model.merges")
         if len(entries) > MAX_MERGES:
             raise self.fail(f"key model.merges: {len(entries)} entries, the limit is {MAX_MERGES}")
@@ -230,25 +232,11 @@ class Reader:
             if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(p, str) and p for p in pair)):
                 raise self.fail(f"key model.merges[{n}]: expected two symbols, as 'a b' or ['a', 'b']")
             left, right = pair
-            for symbol in (left, right, left + right):
+            for symbol in (left, right, left + right[len(prefix) :]):
                 if symbol not in vocab:
                     raise self.fail(f"key model.merges[{n}]: {symbol[:40]!r} is not in model.vocab")
             out.append((left, right))
         return out
-
-    def normalizers(self, value: object) -> tuple[str, ...]:
-        if value is None:
-            return ()
-        entry = self.need(value, dict, "normalizer")
-        kind = entry.get("type")
-        if kind == "Sequence":
-            parts = self.need(entry.get("normalizers"), list, "normalizer.normalizers")
-            if len(parts) > 8 or any(isinstance(p, dict) and p.get("type") == "Sequence" for p in parts):
-                raise self.fail("key normalizer: a Sequence of at most 8 plain entries is supported")
-            return tuple(name for part in parts for name in self.normalizers(part))
-        if kind in ("NFC", "NFD", "NFKC", "NFKD"):
-            return (kind,)
-        raise self.fail(f"normalizer {str(kind)[:40]!r} is not supported, only NFC, NFD, NFKC and NFKD")
 
     def template(self, value: object, vocab: dict[str, int], added: tuple[AddedToken, ...]) -> tuple[int | None, ...]:
         """What add_special=True writes around a single text."""
@@ -260,19 +248,29 @@ class Reader:
             return (None,)
         if kind == "Sequence":
             parts = self.need(entry.get("processors"), list, "post_processor.processors")
-            found = [
-                p
-                for p in parts
-                if self.need(p, dict, "post_processor.processors[]").get("type") == "TemplateProcessing"
-            ]
-            other = [p.get("type") for p in parts if p.get("type") not in ("TemplateProcessing", "ByteLevel")]
-            if len(found) > 1 or other:
-                raise self.fail(f"post_processor Sequence with {str(other or 'two templates')[:60]} is not supported")
-            return self.template(found[0], vocab, added) if found else (None,)
+            if len(parts) > 8:
+                raise self.fail(f"key post_processor.processors: {len(parts)} entries, the limit is 8")
+            out: list[int | None] = [None]
+            for part in parts:
+                if self.need(part, dict, "post_processor.processors[]").get("type") == "Sequence":
+                    raise self.fail("post_processor Sequence inside a Sequence is not supported")
+                outer = self.template(part, vocab, added)
+                out = [i for item in outer for i in (out if item is None else [item])]
+            return tuple(out)
+        if kind in ("BertProcessing", "RobertaProcessing"):
+            pair = [self.need(entry.get(key), list, f"post_processor.{key}") for key in ("cls", "sep")]
+            ids = [item[1] if len(item) == 2 else None for item in pair]
+            if any(type(i) is not int or not 0 <= i < MAX_VOCAB for i in ids):
+                raise self.fail(f"post_processor {kind}: cls and sep must be a text and an id")
+            known_ids = {*vocab.values(), *(t.id for t in added)}
+            if not known_ids.issuperset(ids):
+                raise self.fail(f"post_processor {kind}: an id of cls or sep is not in the vocabulary")
+            return (ids[0], None, ids[1])
         if kind != "TemplateProcessing":
             raise self.fail(f"post_processor {str(kind)[:40]!r} is not supported")
         known = {**vocab, **{t.content: t.id for t in added}}
-        out: list[int | None] = []
+        ids = self._template_ids(entry.get("special_tokens"), known)
+        out = []
         for n, part in enumerate(self.need(entry.get("single"), list, "post_processor.single")):
             key = f"post_processor.single[{n}]"
             part = self.need(part, dict, key)
@@ -280,22 +278,42 @@ class Reader:
                 out.append(None)
                 continue
             name = self.need(self.need(part.get("SpecialToken"), dict, key).get("id"), str, f"{key}.SpecialToken.id")
-            if name not in known:
+            if name not in ids:
                 raise self.fail(f"key {key}: special token {name[:40]!r} is not in the vocabulary")
-            out.append(known[name])
+            out += ids[name]
         if out.count(None) != 1 or len(out) > 16:
             raise self.fail("key post_processor.single: needs the text exactly once and at most 15 special tokens")
         return tuple(out)
+
+    def _template_ids(self, value: object, known: dict[str, int]) -> dict[str, list[int]]:
+        """Name in a template -> the ids that are written for it, which the file may list."""
+        ids = {name: [i] for name, i in known.items()}
+        for name, entry in self.need({} if value is None else value, dict, "post_processor.special_tokens").items():
+            entry = self.need(entry, dict, "post_processor.special_tokens[]")
+            listed = self.need(entry.get("ids"), list, "post_processor.special_tokens[].ids")
+            if len(listed) > 16 or any(type(i) is not int for i in listed) or not {*known.values()}.issuperset(listed):
+                raise self.fail(f"key post_processor.special_tokens[{name[:40]!r}]: ids that are not in the vocabulary")
+            ids[name] = listed
+        return ids
 
 
 # ------------------------------------------------------------------------------------------------ writing
 def dumps(spec: TokenizerSpec) -> bytes:
     """The bytes of a tokenizer.json with these contents: the same spec always gives the same bytes."""
-    model = bpe_model(spec.vocab, spec.merges, ignore_merges=spec.ignore_merges, byte_fallback=False)
-    return envelope(spec, {i: t for t, i in spec.vocab.items()}, BYTE_LEVEL_DECODER, model)
+    model = bpe_model(
+        spec.vocab,
+        spec.merges,
+        unk_token=spec.unknown,
+        continuing_subword_prefix=spec.inner_prefix or None,
+        end_of_word_suffix=spec.last_suffix or None,
+        fuse_unk=spec.fuse_unknown,
+        byte_fallback=spec.byte_fallback,
+        ignore_merges=spec.ignore_merges,
+    )
+    return envelope(spec, {i: t for t, i in spec.vocab.items()}, model)
 
 
-def bpe_model(vocab: dict[str, int], merges: Iterable, ignore_merges: bool, byte_fallback: bool) -> dict:
+def bpe_model(vocab: dict[str, int], merges: Iterable, **settings) -> dict:
     """The "model" of a BPE file; keys in the order that the library writes."""
     return {
         "type": "BPE",
@@ -304,33 +322,18 @@ def bpe_model(vocab: dict[str, int], merges: Iterable, ignore_merges: bool, byte
         "continuing_subword_prefix": None,
         "end_of_word_suffix": None,
         "fuse_unk": False,
-        "byte_fallback": byte_fallback,
-        "ignore_merges": ignore_merges,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        **settings,
         "vocab": dict(sorted(vocab.items(), key=lambda item: item[1])),
         "merges": [list(pair) for pair in merges],
     }
 
 
-BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
-
-
-def envelope(spec, names: dict[int, str], decoder: dict | None, model: dict) -> bytes:
-    """The whole file around a model: added tokens, normalizer, pre-tokenizer and template of `spec`. names: id ->
-    text of the model's tokens."""
+def envelope(spec, names: dict[int, str], model: dict) -> bytes:
+    """The whole file around a model: added tokens, normalizer, pre-tokenizer, template and decoder of `spec`. names:
+    id -> text of the model's tokens."""
     names = {**names, **{t.id: t.content for t in spec.added}}
-    normalizer = None
-    if spec.normalizers:
-        parts = [{"type": name} for name in spec.normalizers]
-        normalizer = parts[0] if len(parts) == 1 else {"type": "Sequence", "normalizers": parts}
-    post = None
-    if spec.template != (None,):
-        single = [
-            {"Sequence": {"id": "A", "type_id": 0}} if i is None else {"SpecialToken": {"id": names[i], "type_id": 0}}
-            for i in spec.template
-        ]
-        special = {names[i]: {"id": names[i], "ids": [i], "tokens": [names[i]]} for i in spec.template if i is not None}
-        pair = [*single, {"Sequence": {"id": "B", "type_id": 1}}]
-        post = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special}
     root = {
         "version": "1.0",
         "truncation": None,
@@ -339,7 +342,7 @@ def envelope(spec, names: dict[int, str], decoder: dict | None, model: dict) -> 
             {
                 "id": t.id,
                 "content": t.content,
-                "single_word": False,
+                "single_word": t.single_word,
                 "lstrip": t.lstrip,
                 "rstrip": t.rstrip,
                 "normalized": t.normalized,
@@ -347,10 +350,23 @@ def envelope(spec, names: dict[int, str], decoder: dict | None, model: dict) -> 
             }
             for t in spec.added
         ],
-        "normalizer": normalizer,
+        "normalizer": spec.normalizer,
         "pre_tokenizer": spec.pre_tokenizer.entry,
-        "post_processor": post,
-        "decoder": decoder,
+        "post_processor": post_processor(spec.template, names),
+        "decoder": spec.decoder,
         "model": model,
     }
     return json.dumps(root, ensure_ascii=False, indent=1).encode()
+
+
+def post_processor(template: tuple[int | None, ...], names: dict[int, str]) -> dict | None:
+    """The `post_processor` entry that writes these ids around a text (None in the template)."""
+    if template == (None,):
+        return None
+    single = [
+        {"Sequence": {"id": "A", "type_id": 0}} if i is None else {"SpecialToken": {"id": names[i], "type_id": 0}}
+        for i in template
+    ]
+    special = {names[i]: {"id": names[i], "ids": [i], "tokens": [names[i]]} for i in template if i is not None}
+    pair = [*single, {"Sequence": {"id": "B", "type_id": 1}}]
+    return {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special}

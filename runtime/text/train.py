@@ -7,8 +7,10 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 
 from runtime.text import _text, pretokenize
+from runtime.text.added_tokens import AddedToken
 from runtime.text.bpe import Tokenizer
-from runtime.text.tokenizer_json import BYTE_TO_CHAR, AddedToken, TokenizerSpec
+from runtime.text.byte_alphabet import BYTE_TO_CHAR
+from runtime.text.tokenizer_json import TokenizerSpec
 
 # Qwen2.5-Coder's names, so that one prompt builder serves our model and loaded ones
 SPECIAL_TOKENS = (
@@ -47,7 +49,7 @@ def train_bpe(
     if len(set(special_tokens)) != len(special_tokens) or not all(special_tokens):
         raise ValueError("special tokens must be non-empty and different")
     pre = pretokenize.named(split)
-    counter = _text.Core([], list(range(256)), pre.stages)
+    counter = _text.Core(b"", list(range(256)), pre.compiled())
     counts: dict[bytes, int] = {}
     for text in texts:
         counter.count(text.encode("utf-8", "surrogatepass"), counts)

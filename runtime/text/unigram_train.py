@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from runtime.text import _text, pretokenize
+from runtime.text.added_tokens import AddedToken
+from runtime.text.byte_alphabet import BYTE_TO_CHAR
 from runtime.text.lookup_train import fixed_part
-from runtime.text.tokenizer_json import BYTE_TO_CHAR, AddedToken
 from runtime.text.train import SPECIAL_TOKENS
 from runtime.text.unigram import UNKNOWN_PENALTY, UnigramSpec, UnigramTokenizer, byte_level_decoder, plain_decoder
 
@@ -80,7 +81,7 @@ def train_unigram(
 def _count(texts: Iterable[str], pre: pretokenize.PreTokenizer, byte_level: bool) -> dict[str, int]:
     """Unique pre-tokens in an order that does not depend on that of the texts, one character per unit: byte-level
     pre-tokens as Latin-1."""
-    counter = _text.Core([], list(range(256)), pre.stages)
+    counter = _text.Core(b"", list(range(256)), pre.compiled())
     counts: dict[bytes, int] = {}
     for text in texts:
         if not byte_level:

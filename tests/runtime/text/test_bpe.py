@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.text import Tokenizer, load_tokenizer, train_bpe
-from runtime.text.tokenizer_json import BYTE_TO_CHAR, AddedToken, TokenizerSpec
+from runtime.text.added_tokens import AddedToken
+from runtime.text.byte_alphabet import BYTE_TO_CHAR
+from runtime.text.tokenizer_json import TokenizerSpec
 
 CODE_LIKE = st.text(st.sampled_from(" \t\n\r\f\x1c_aZé深0 9'\"#(=.\u2028\x85\U0001f600")) | st.text()
 ANY_SPLIT = pytest.mark.parametrize("split", ["code", "gpt2", "qwen2", "llama3", "words"])

@@ -105,11 +105,11 @@ def test_hostile_lines_stay_linear(trained, text):
         (lambda root: root["model"]["vocab"].update({"zz": 900_000}), "contiguous"),
         (lambda root: root["model"].update(ignore_merges=3), "ignore_merges"),
         (lambda root: root["model"].update(dropout=0.5), "dropout"),
-        (lambda root: root["model"].update(end_of_word_suffix="</w>"), "end_of_word_suffix"),
-        (lambda root: root.update(pre_tokenizer={"type": "Metaspace"}), "Metaspace"),
+        (lambda root: root["model"].update(end_of_word_suffix="</w>"), "suffixes"),
+        (lambda root: root.update(pre_tokenizer={"type": "Nothing"}), "Nothing"),
         (lambda root: root.update(pre_tokenizer=3), "pre_tokenizer"),
-        (lambda root: root.update(decoder=None), "decoder"),
-        (lambda root: root.update(normalizer={"type": "Lowercase"}), "Lowercase"),
+        (lambda root: root.update(decoder={"type": "Nothing"}), "Nothing"),
+        (lambda root: root.update(normalizer={"type": "Nothing"}), "Nothing"),
     ],
 )
 def test_each_lie_is_named(trained, tmp_path, change, message):

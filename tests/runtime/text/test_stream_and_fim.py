@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.text import FimFormat, StreamDecoder, load_tokenizer
-from runtime.text.tokenizer_json import BYTE_TO_CHAR
+from runtime.text.byte_alphabet import BYTE_TO_CHAR
 
 
 @given(st.binary())
