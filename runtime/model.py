@@ -19,8 +19,10 @@ import numpy as np
 import native_kernels as nk
 from runtime.encoder_model import EncoderModel, load_encoder
 from runtime.engine.cache import CacheStore
+from runtime.engine.draft_model import ModelDrafter
 from runtime.engine.generation import Generation
 from runtime.engine.network import Network
+from runtime.engine.speculation import Drafter, LookupDrafter
 from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import own_section
@@ -135,6 +137,36 @@ class Model:
             options, prompt.ids, constraint, self._breakers(options) if options.dry_multiplier else frozenset()
         )
 
+    def drafter(
+        self, options: Sampling, speculation=None, workspace=None, draft: Model | None = None
+    ) -> Drafter | None:
+        """Who guesses tokens ahead for one request: None; speculation="lookup" in the prompt, the text and `workspace`
+        (a text, or several); or a smaller model with the same vocabulary. ValueError for anything else."""
+        if speculation not in (None, "lookup"):
+            raise ValueError(f"speculation must be None or 'lookup', got {speculation!r}")
+        if draft is not None:
+            if speculation is not None:
+                raise ValueError("give either speculation or a draft model")
+            if not self._same_vocabulary(draft):
+                raise ValueError(f"the draft model {draft.name!r} has another vocabulary than {self.name!r}")
+            return ModelDrafter(draft.network, options, self.spec.vocab_size)
+        if speculation is None:
+            if workspace is not None:
+                raise ValueError("a workspace needs speculation='lookup'")
+            return None
+        texts = [workspace] if isinstance(workspace, str) else list(workspace or ())
+        if texts and self.tokenizer is None:
+            raise ValueError(f"the model {self.name!r} has no tokenizer: it cannot read a workspace")
+        return LookupDrafter(self.spec.vocab_size, [self.tokenizer.encode_array(text) for text in texts])
+
+    def _same_vocabulary(self, other: Model) -> bool:
+        ours, theirs = self.tokenizer, other.tokenizer
+        if ours is None or theirs is None:
+            return ours is theirs and self.spec.vocab_size == other.spec.vocab_size
+        if ours.vocab_size != theirs.vocab_size or ours.special != theirs.special:
+            return False
+        return ours is theirs or all(ours.token_bytes(i) == theirs.token_bytes(i) for i in range(ours.vocab_size))
+
     # ---- text --------------------------------------------------------------------------------------------------
 
     def generate(
@@ -149,11 +181,16 @@ class Model:
         stop: Sequence[str] = (),
         grammar=None,
         adapter=None,
+        *,
+        speculation: str | None = None,
+        workspace: str | Sequence[str] | None = None,
+        draft: Model | None = None,
         **more,
     ) -> Iterator[Piece]:
         """Continue a text or ids, piece by piece (logprob: natural log under the model's own distribution).
 
-        grammar: GBNF text or a JSON schema (dict) that the text will fit. more: the other fields of
+        grammar: GBNF text or a JSON schema (dict) that the text will fit. speculation, workspace, draft: see `drafter`;
+        they change the time, not the text (its distribution, where it is drawn). more: the other fields of
         `runtime.generate.Sampling`. Stop strings are not emitted. ValueError for arguments out of range; adapter must
         be None so far.
         """
@@ -161,22 +198,35 @@ class Model:
             raise ValueError("adapters are not supported by this version")
         options = Sampling(max_tokens, temperature, top_k, top_p, min_p, seed, stop, grammar, **more)
         self.check_sampling(options)
-        return self._pieces(self.prompt(prompt_or_ids, options.max_tokens), options, {})
+        drafter = self.drafter(options, speculation, workspace, draft)
+        return self._pieces(self.prompt(prompt_or_ids, options.max_tokens), options, {}, drafter)
 
-    def infill(self, prefix: str, suffix: str, max_tokens: int = 64, stop: Sequence[str] = (), **sampling) -> Infill:
+    def infill(
+        self,
+        prefix: str,
+        suffix: str,
+        max_tokens: int = 64,
+        stop: Sequence[str] = (),
+        *,
+        speculation: str | None = None,
+        workspace: str | Sequence[str] | None = None,
+        draft: Model | None = None,
+        **sampling,
+    ) -> Infill:
         """Text between `prefix` and `suffix` in the model's own format; a caret inside a token is healed."""
         options = Sampling(max_tokens=max_tokens, stop=stop, **sampling)
         self.check_sampling(options)
+        drafter = self.drafter(options, speculation, workspace, draft)
         timing: dict = {}
-        pieces = list(self._pieces(self.prompt((prefix, suffix), options.max_tokens), options, timing))
+        pieces = list(self._pieces(self.prompt((prefix, suffix), options.max_tokens), options, timing, drafter))
         text = "".join(piece.text for piece in pieces)
         return Infill(text, [piece.id for piece in pieces], [piece.logprob for piece in pieces], timing)
 
-    def _pieces(self, prompt: Prompt, options: Sampling, timing: dict) -> Iterator[Piece]:
+    def _pieces(self, prompt: Prompt, options: Sampling, timing: dict, drafter: Drafter | None) -> Iterator[Piece]:
         with self._lock:
             taken = self._store.acquire(prompt.ids, len(prompt.ids) + options.max_tokens)
         try:
-            run = Generation(self._store, prompt, self.chooser(prompt, options), *taken)
+            run = Generation(self._store, prompt, self.chooser(prompt, options), *taken, drafter=drafter)
             while run.finish_reason is None:
                 yield from run.advance()
             run.timing.total_ms = run.timing.prefill_ms + run.timing.decode_ms

@@ -12,70 +12,56 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-_PLACES = 32  # earlier places that are compared
-_LONGEST = 64  # ids; a longer common past says nothing more
+from runtime.text._text import SuffixIndex
+
 _BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)  # lengths of matches whose success is counted together
-_SEPARATOR = -1  # between texts: no match runs across it, and it is never predicted
+_MOST = 1 << 20  # ids kept, 16 bytes each; then the older half is forgotten
 
 
 class SuffixModel:
-    """feed(id) the document; then match(), draft(n), best(), distribution() for what comes next.
+    """feed(id) or extend(ids) the document; then match(), draft(n), best(), distribution() for what comes next.
 
-    texts: sequences of ids known before the document. State is a function of what was fed alone.
+    texts: sequences of ids known before the document. State is a function of what was fed alone. memory: how much an
+    older try counts beside the next newer one of the same length of match (1: all alike).
     Raises ValueError for ids outside the vocabulary, or least < 1.
     """
 
-    def __init__(self, vocab: int, texts: Iterable[Sequence[int]] = (), least: int = 2) -> None:
+    def __init__(
+        self, vocab: int, texts: Iterable[Sequence[int]] = (), least: int = 2, most: int = _MOST, memory: float = 1.0
+    ) -> None:
         if least < 1 or vocab < 1:
             raise ValueError(f"least ({least}) and vocab ({vocab}) must be at least 1")
         self.vocab, self.least = vocab, least
-        self._ids: list[int] = []
-        self._places: dict[tuple[int, ...], list[int]] = {}
-        self._right = [[0, 0] for _ in _BUCKETS]  # right, tried: by length of match
-        self._found: tuple[int, int] | None = None
+        self._index = SuffixIndex(least, most, memory)
         for text in texts:
-            for id in text:
-                self._append(self._known(id))
-            self._ids.append(_SEPARATOR)
-        self._found = None
+            self._index.learn(self._checked(text))
+        self._found: tuple[int, int] | None = None
 
     def feed(self, id: int) -> None:
         """The document goes on with `id`."""
-        id = self._known(id)
-        place, length = self.match()
-        if length:
-            tried = self._right[_bucket(length)]
-            tried[0] += self._ids[place] == id
-            tried[1] += 1
-        self._append(id)
+        self.extend((id,))
+
+    def extend(self, ids: Sequence[int]) -> None:
+        """The document goes on with these."""
+        self._index.feed(self._checked(ids))
         self._found = None
 
     def match(self) -> tuple[int, int]:
         """(place, length): where the best earlier place goes on, and how many ids before it are the same; length 0:
         none."""
         if self._found is None:
-            self._found = self._search()
+            self._found = self._index.find()
         return self._found
 
     def draft(self, most: int) -> list[int]:
         """Up to `most` ids that followed at the matching place; empty without a match. They may run into the present,
         and then repeat from there, so that a loop goes on."""
         place, length = self.match()
-        if not length:
-            return []
-        out: list[int] = []
-        known = len(self._ids)
-        for i in range(place, place + most):
-            id = self._ids[i] if i < known else out[i - known]
-            if id == _SEPARATOR:
-                break
-            out.append(id)
-        return out
+        return self._index.follow(place, most) if length else []
 
     def best(self) -> int | None:
         """The next id, or None without a match."""
-        place, length = self.match()
-        return self._ids[place] if length else None
+        return next(iter(self.draft(1)), None)
 
     def confidence(self) -> float:
         """Probability that best() is right: its rate so far at such lengths, of (right + 1/2) / (tried + 1)
@@ -83,7 +69,7 @@ class SuffixModel:
         _, length = self.match()
         if not length:
             return 0.0
-        right, tried = self._right[_bucket(length)]
+        right, tried = self._index.rate(*_bucket(length))
         return (right + 0.5) / (tried + 1)
 
     def distribution(self) -> np.ndarray:
@@ -94,33 +80,15 @@ class SuffixModel:
             p[best] += sure
         return p
 
-    def _known(self, id: int) -> int:
-        if not 0 <= id < self.vocab:
-            raise ValueError(f"id {id} is outside the vocabulary of {self.vocab}")
-        return int(id)
-
-    def _append(self, id: int) -> None:
-        self._ids.append(id)
-        key = tuple(self._ids[-self.least :])
-        if len(key) == self.least and _SEPARATOR not in key:
-            places = self._places.setdefault(key, [])
-            places.append(len(self._ids))
-            if len(places) > 2 * _PLACES:
-                del places[:_PLACES]
-
-    def _search(self) -> tuple[int, int]:
-        ids, end = self._ids, len(self._ids)
-        best, longest = 0, 0
-        for place in reversed(self._places.get(tuple(ids[-self.least :]), [])[-_PLACES - 1 :]):
-            if place >= end or ids[place] == _SEPARATOR:
-                continue  # the present itself, or the end of a text
-            length = self.least
-            while length < min(place, _LONGEST) and ids[place - length - 1] == ids[end - length - 1] != _SEPARATOR:
-                length += 1
-            if length > longest:
-                best, longest = place, length
-        return best, longest
+    def _checked(self, ids: Sequence[int]) -> bytes:
+        array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
+        wrong = array[(array < 0) | (array >= self.vocab)]
+        if wrong.size:
+            raise ValueError(f"id {wrong[0]} is outside the vocabulary of {self.vocab}")
+        return array.astype(np.int32).tobytes()
 
 
-def _bucket(length: int) -> int:
-    return next(i for i in range(len(_BUCKETS) - 1, -1, -1) if _BUCKETS[i] <= length)
+def _bucket(length: int) -> tuple[int, int]:
+    """Shortest and longest match that count together with this one."""
+    at = max(i for i, low in enumerate(_BUCKETS) if low <= length)
+    return _BUCKETS[at], _BUCKETS[at + 1] - 1 if at + 1 < len(_BUCKETS) else _BUCKETS[at]

@@ -61,6 +61,7 @@ class Admission:
             reused,
             request.cancel_flag,
             request.deadline,
+            request.drafter,
         )
 
     def _in_time(self, request: Request) -> Prompt:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import codecs
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -19,15 +19,9 @@ import native_kernels as nk
 from runtime.engine.cache import CacheStore, Slot
 from runtime.engine.network import Chunk
 from runtime.engine.schedule import portion
+from runtime.engine.speculation import Drafter
 from runtime.generate import Chooser, Piece, StopRules
 from runtime.prompts import Prompt
-
-
-class Drafter(Protocol):
-    """Guesses the tokens that follow, for speculation."""
-
-    def propose(self, ids: np.ndarray, most: int) -> np.ndarray:
-        """At most `most` ids (int32, maybe none) that may follow `ids`, the prompt with all that was generated."""
 
 
 @dataclass
@@ -80,6 +74,7 @@ class Generation:
         self.timing = Timing(reused_tokens=reused_in_all, new_tokens=len(prompt.ids) - reused_in_all, cut=prompt.cut)
         self._pending = prompt.ids[reused:]  # ids that are to be run next; while decoding: the token, then drafts
         self._running = 0  # of them, in the chunk that was given out
+        self._odds: Sequence[np.ndarray] | None = None  # what the drafts were drawn from
         self._skip()
         room = store.network.capacity - len(prompt.ids)
         self._most = max(1, min(sampling.max_tokens, room + 1))
@@ -117,11 +112,13 @@ class Generation:
         self.store.reserve(self.slot, start + len(ids))
         complete = len(ids) == len(self._pending)
         last = len(ids) if self.decoding else int(complete)
-        return Chunk(ids, start, self.slot.cache, last, len(self.prompt.ids))
+        return Chunk(ids, start, self.slot.cache, last, len(self.prompt.ids), guesses=self.decoding and len(ids) > 1)
 
-    def take(self, logits: np.ndarray) -> list[Piece]:
-        """The chunk was run: choose tokens from the scores of its last rows, float32 (last, V)."""
+    def take(self, logits: np.ndarray, seconds: float) -> list[Piece]:
+        """The chunk was run, in so many seconds: choose tokens from the scores of its last rows, float32 (last, V)."""
         start, ids = len(self.slot), self._pending[: self._running]
+        if self.decoding and self.drafter is not None:
+            self.drafter.observe(len(ids), seconds)
         self.store.append(self.slot, ids)
         if not self.decoding:
             self._pending = self._pending[len(ids) :]
@@ -129,16 +126,17 @@ class Generation:
             if len(self._pending):
                 return []
             ids = ids[-1:]
-        pieces = [self._choose(logits[0])]
-        # What follows was run on drafts: its scores count as long as each draft is the token that was chosen.
-        for row, draft in enumerate(ids[1:], 1):
-            if self.finish_reason is not None or pieces[-1].id != draft:
-                self.slot.truncate(start + row)
+        # Row i follows the guesses before it: its scores count as long as each of them is the token that was chosen.
+        pieces: list[Piece] = []
+        for row, guess in enumerate([*ids[1:].tolist(), None]):
+            odds = self._odds[row] if self._odds and guess is not None else None
+            pieces.append(self._choose(logits[row], guess, odds))
+            if guess is not None and (self.finish_reason is not None or pieces[-1].id != guess):
+                self.slot.truncate(start + row + 1)
                 break
-            pieces.append(self._choose(logits[row]))
         self._pending = np.array([pieces[-1].id], dtype=np.int32)
         if self.finish_reason is None and self.drafter is not None:
-            self._pending = np.concatenate([self._pending, self._drafts()])
+            self._guess()
         return pieces
 
     def _skip(self) -> None:
@@ -160,7 +158,7 @@ class Generation:
         if result is None:
             self.finish_reason = "cancelled"
             return []
-        pieces = self.take(result[0][0])
+        pieces = self.take(result[0][0], time.perf_counter() - began)
         self.spend((time.perf_counter() - began) * 1000, decoding)
         return pieces
 
@@ -174,18 +172,24 @@ class Generation:
     def _late(self, expected: float = 0.0) -> bool:
         return self.deadline is not None and time.perf_counter() + expected > self.deadline
 
-    def _drafts(self) -> np.ndarray:
+    def _guess(self) -> None:
+        """Put guesses of what follows behind the pending token."""
         network = self.store.network
         left = min(self._most - self.timing.generated_tokens, network.capacity - len(self.slot)) - 1
         most = min(left, network.max_rows - 1)
         if most < 1:
-            return np.zeros(0, dtype=np.int32)
+            self._odds = None
+            return
         ids = np.concatenate([self.slot.ids, self._pending])
-        return np.asarray(self.drafter.propose(ids, most), dtype=np.int32)[:most]
+        guesses, self._odds = self.drafter.propose(ids, most)
+        self._pending = np.concatenate([self._pending, guesses[:most]])
 
-    def _choose(self, logits: np.ndarray) -> Piece:
-        """Sample the next token and turn it into visible text."""
-        choice = self._chooser.choose(logits)
+    def _choose(self, logits: np.ndarray, guess: int | None, odds: np.ndarray | None) -> Piece:
+        """Sample the next token, for which `guess` was drawn from `odds` where these are known, and make it text."""
+        if odds is None:
+            choice = self._chooser.choose(logits)
+        else:
+            choice = self._chooser.choose_against(logits, guess, odds)
         self.timing.generated_tokens += 1
         shown, finished = self._stops.feed(choice.id, self._utf8.decode(choice.raw))
         if finished:

@@ -102,12 +102,22 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="hearth-engine", daemon=True)
         self._thread.start()
 
-    def submit(self, prompt, priority: str = "completion", deadline_ms: float | None = None, **sampling) -> Request:
+    def submit(
+        self,
+        prompt,
+        priority: str = "completion",
+        deadline_ms: float | None = None,
+        *,
+        speculation: str | None = None,
+        workspace=None,
+        draft=None,
+        **sampling,
+    ) -> Request:
         """Queue a request. prompt: text, ids, or a pair (prefix, suffix) to fill in between.
 
         deadline_ms: from now; bounds how much of the prompt is read and how many tokens are generated (one at least).
-        sampling: fields of `Sampling`. ValueError for wrong arguments; EngineBusy (a RuntimeError) if 256 requests wait
-        already; RuntimeError if the engine is closed.
+        speculation, workspace, draft: see `Model.drafter`. sampling: fields of `Sampling`. ValueError for wrong
+        arguments; EngineBusy (a RuntimeError) if 256 requests wait already; RuntimeError if the engine is closed.
         """
         if priority not in PRIORITIES:
             raise ValueError(f"priority must be one of {', '.join(PRIORITIES)}, got {priority!r}")
@@ -115,9 +125,10 @@ class Engine:
             raise ValueError(f"deadline_ms must be positive, got {deadline_ms!r}")
         options = Sampling(**sampling)
         self.model.check_sampling(options)
-        draft = self.model.draft(prompt)
-        fitted = draft.fit(self.model.room(options.max_tokens))
-        request = Request(draft, fitted, options, priority, deadline_ms, self._cancelled)
+        drafter = self.model.drafter(options, speculation, workspace, draft)
+        encoded = self.model.draft(prompt)
+        fitted = encoded.fit(self.model.room(options.max_tokens))
+        request = Request(encoded, fitted, options, priority, deadline_ms, self._cancelled, drafter)
         with self._wake:
             if self._closed:
                 raise RuntimeError("the engine is closed")
@@ -288,7 +299,7 @@ class Engine:
         """Choose tokens from the scores and tell the request; `spent`: seconds that the step took."""
         generation, began, decoding = active.generation, time.perf_counter(), active.decoding
         try:
-            pieces = generation.take(logits)
+            pieces = generation.take(logits, spent)
         except Exception as error:  # one broken request must not end the lane
             _log.exception("a request failed")
             self._fail(active, error)

@@ -30,6 +30,8 @@ class Chunk:
 
     length: positions of the whole text that the chunk is part of, 0: no more than it reaches; only rotary positions
     whose frequencies depend on it (dynamic, longrope) look at it.
+    guesses: the rows after the first stand on guesses. Attention then takes each row for itself, so that with quantised
+    weights every row has the bits that a step of its own would give.
     """
 
     ids: np.ndarray  # int32 (rows,)
@@ -37,6 +39,7 @@ class Chunk:
     cache: Cache
     last: int = 1
     length: int = 0
+    guesses: bool = False
 
 
 class Network:
@@ -183,7 +186,12 @@ class Network:
                 )
             step.ids[row : row + rows] = chunk.ids
             kv_type = CACHE_TYPES[cache.kv_type]
-            sequences.append((cache.keys, cache.values, kv_type, cache.capacity, rows, chunk.start, chunk.last))
+            if chunk.guesses:
+                for i in range(rows):
+                    last = int(i >= rows - chunk.last)
+                    sequences.append((cache.keys, cache.values, kv_type, cache.capacity, 1, chunk.start + i, last))
+            else:
+                sequences.append((cache.keys, cache.values, kv_type, cache.capacity, rows, chunk.start, chunk.last))
             for table in step.ropes:
                 if table.by_position:
                     table.fill_to(end)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import native_kernels as nk
 from runtime.engine.generation import Timing
+from runtime.engine.speculation import Drafter
 from runtime.generate import Piece, Sampling
 from runtime.prompts import Draft, Prompt
 
@@ -32,6 +33,7 @@ class Request:
         priority: str,
         deadline_ms: float | None,
         on_cancel: Callable[[Request], None] | None = None,
+        drafter: Drafter | None = None,
     ) -> None:
         self.draft, self.prompt, self.sampling, self.priority = draft, prompt, sampling, priority
         self.submitted = time.perf_counter()
@@ -41,6 +43,7 @@ class Request:
         self.finish_reason: str | None = None
         self.error: BaseException | None = None
         self._on_cancel = on_cancel
+        self.drafter = drafter
         self._timing = Timing(cut=prompt.cut)
         self._pieces: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[Piece | None], None]] = []
@@ -94,6 +97,6 @@ class Request:
         timing = self._timing
         timing.total_ms = (time.perf_counter() - self.submitted) * 1000
         timing.queue_ms = max(0.0, timing.total_ms - timing.prefill_ms - timing.decode_ms)
-        self._on_cancel = None  # it holds the engine
+        self._on_cancel = self.drafter = None  # they hold the engine, and memory
         self.error, self.finish_reason = error, reason
         self.deliver(None)

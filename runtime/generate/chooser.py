@@ -15,7 +15,7 @@ import numpy as np
 
 from . import penalties
 from .constraint import Constraint
-from .samplers import check_logits, logprob_of, only, top_logprobs
+from .samplers import check_logits, draw, logprob_of, only, top_logprobs
 from .sampling import Sampling
 
 _DRY_WINDOW = 1024
@@ -91,6 +91,21 @@ class Chooser:
         if not constraint.allowed(id):
             id = self.chain.pick(only(live, constraint.mask(logits.size)))
         return id
+
+    def choose_against(self, logits: np.ndarray, guess: int, odds: np.ndarray) -> Choice:
+        """`guess` was drawn from `odds`, float64 (V,): accept it with probability min(1, p / q), else draw from what is
+        left of p (Leviathan et al. 2023, section 2.3). The choice is distributed as `choose`'s, and is the guess
+        exactly where that was accepted. Under a constraint the model draws for itself, and the guess counts where it
+        agrees.
+        """
+        if self.constraint.binding or self.chain.greedy or self.sampling.mirostat_tau is not None:
+            return self.choose(logits)
+        check_logits(logits)
+        p = self.chain.probabilities(self.adjusted(logits))
+        rest = np.maximum(p - odds, 0.0)
+        if self.chain.rng.random() * odds[guess] < p[guess] or not rest.any():
+            return self.take(guess, logits)
+        return self.take(draw(rest, self.chain.rng), logits)
 
     def take(self, id: int, logits: np.ndarray) -> Choice:
         """The text goes on with `id`, picked from `logits`."""

@@ -38,13 +38,18 @@ class Constraint:
         return self._healer is not None
 
     @property
+    def binding(self) -> bool:
+        """True if some tokens may be forbidden."""
+        return self.healing or self._matcher is not None
+
+    @property
     def finished(self) -> bool:
         """True if the text is complete and only its end may follow."""
         return self._matcher is not None and not self.healing and self._matcher.finished
 
     def allowed(self, id: int) -> bool:
         """True if the text may go on with `id`."""
-        if self._matcher is None and self._healer is None:
+        if not self.binding:
             return True
         if id in self.stop_ids:
             return not self.healing and self._matcher.accepting

@@ -190,7 +190,7 @@ class Mirostat:
         return kept if kept.size else np.array([logits.argmax()])
 
     def observe(self, logits: np.ndarray, at: int) -> None:
-        """Position `at` was drawn among the kept logits."""
+        """Position `at` of the same logits was drawn."""
         self.mu -= self.eta * (-logprob_of(logits, at) / math.log(2) - self.tau)
 
 
@@ -228,11 +228,11 @@ class Chain:
                 raise ValueError("every token is excluded: nothing to sample from")
             return best
         ids, live = self.filtered(logits)
-        if self._mirostat is not None:
+        if self._mirostat is None:
+            at = sample(live, self.rng)
+        else:
             kept = self._mirostat.keep(live)
-            live, ids = live[kept], kept if ids is None else ids[kept]
-        at = sample(live, self.rng)
-        if self._mirostat is not None:
+            at = int(kept[sample(live[kept], self.rng)])
             self._mirostat.observe(live, at)
         return at if ids is None else int(ids[at])
 

@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=False
 """The loops of the tokenizers: pre-token scanners; matcher of split patterns; merge loop, bounded pre-token cache and training
-loop of BPE; look-up with byte fallback; WordPiece; Viterbi and expectations of Unigram; masks of a vocabulary under a grammar.
+loop of BPE; look-up with byte fallback; WordPiece; Viterbi and expectations of Unigram; masks of a vocabulary under a grammar;
+look-up of the longest suffix.
 
 Works on UTF-8 bytes (lone surrogates as their three "surrogatepass" bytes) and on integer ids only: knows nothing about files,
 special tokens or normalisation (`bpe.py`, `tokenizer_json.py`). Everything runs under the interpreter lock, so one Core may be
@@ -12,7 +13,7 @@ The scanners are hand-written equals of the split patterns in `pretokenize.py`; 
 from libc.math cimport INFINITY, exp, log1p
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 from runtime.text.characters import WHITE, categories, named
 
@@ -37,3 +38,4 @@ include "_bpe_train.pxi"
 include "_pieces.pxi"
 include "_trie.pxi"
 include "_matcher.pxi"
+include "_suffix.pxi"

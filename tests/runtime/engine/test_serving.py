@@ -267,7 +267,10 @@ class Guess:
     def propose(self, known, most):
         right = np.array(answer(known, min(most, 5)), dtype=np.int32)
         wrong = self.noise.random(len(right)) >= self.share
-        return np.where(wrong, (right + 1) % VOCABULARY, right)
+        return np.where(wrong, (right + 1) % VOCABULARY, right), None
+
+    def observe(self, rows, seconds):
+        assert rows >= 1 and seconds >= 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])

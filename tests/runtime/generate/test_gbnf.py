@@ -78,10 +78,10 @@ def test_the_dialect(grammar, good, bad):
     ids=lambda value: value[:24],
 )
 def test_wrong_grammars_are_refused_with_a_reason(grammar, message):
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(GrammarError, match=message):
         compile_grammar(grammar)
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 def ends(rules, node, text, at):
@@ -199,11 +199,11 @@ def test_right_recursion_needs_no_stack():
 
 
 def test_an_ambiguous_grammar_ends_with_an_error_and_not_with_the_memory():
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ValueError, match="too ambiguous"):
         matcher = Matcher(compile_grammar("root ::= (" + "(a?){3000} " * 5 + ")\n" + "a ::= [ab]{0,3} [ab]{0,3}"))
         matcher.feed(b"ab" * 2000)
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_many_states_are_forgotten_between_tokens():

@@ -4,19 +4,9 @@ import time
 
 import numpy as np
 import pytest
+from vocabularies import Vocabulary
 
 from runtime.generate.healing import Healer, TokenIndex
-
-
-class Vocabulary:
-    def __init__(self, tokens, special=("<|eot|>",)):
-        self._tokens = [*(s.encode() for s in special), *tokens]
-        self.special = {s: i for i, s in enumerate(special)}
-        self.vocab_size = len(self._tokens)
-
-    def token_bytes(self, id):
-        return self._tokens[id]
-
 
 WORDS = [
     b"r",

