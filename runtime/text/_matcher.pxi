@@ -8,6 +8,7 @@ cdef enum:
     MAX_SETS = 1 << 15  # kept at most; a clean-up between tokens begins at an eighth of it
     MAX_STACKS = 1 << 19
     MAX_WORK = 1 << 23  # configurations visited for one token
+    FEW_NODES = 64      # of a subtree: from so many on it pays to ask whether everything in it may come
 
 cdef extern from "stdlib.h":
     void qsort(void *base, size_t count, size_t size, int (*compare)(const void *, const void *) noexcept)
@@ -90,7 +91,8 @@ cdef class Matcher:
     cdef Py_ssize_t *first
     cdef int32_t *count
     cdef int32_t **table
-    cdef uint64_t *quiet                                    # 0: it never came back to itself; bit 63: `_quiet` is known
+    cdef uint64_t *quiet                                    # classes of characters that all lead to `onward`; bit 63: known
+    cdef int32_t *onward
     cdef int32_t *set_hash
     cdef Py_ssize_t n_sets, cap_sets, set_slots
     # of one step
@@ -101,7 +103,7 @@ cdef class Matcher:
     cdef Py_ssize_t n_todo, n_seen, n_kept
 
     def __cinit__(self, *args):
-        self.returns = self.rest = self.height = self.stack_hash = self.count = self.set_hash = NULL
+        self.returns = self.rest = self.height = self.stack_hash = self.count = self.onward = self.set_hash = NULL
         self.pool = self.todo = self.seen = self.kept = self.quiet = NULL
         self.slots = NULL
         self.first = NULL
@@ -138,8 +140,9 @@ cdef class Matcher:
         for k in range(self.n_sets):
             free(self.table[k])
         free(self.returns); free(self.rest); free(self.height); free(self.stack_hash)
-        free(self.pool); free(self.first); free(self.count); free(self.table); free(self.quiet); free(self.set_hash)
-        self.returns = self.rest = self.height = self.stack_hash = self.count = self.set_hash = NULL
+        free(self.pool); free(self.first); free(self.count); free(self.table); free(self.quiet)
+        free(self.onward); free(self.set_hash)
+        self.returns = self.rest = self.height = self.stack_hash = self.count = self.onward = self.set_hash = NULL
         self.pool = self.quiet = NULL
         self.first = NULL
         self.table = NULL
@@ -158,9 +161,10 @@ cdef class Matcher:
         self.count = <int32_t *> malloc(self.cap_sets * 4)
         self.table = <int32_t **> malloc(self.cap_sets * sizeof(int32_t *))
         self.quiet = <uint64_t *> malloc(self.cap_sets * 8)
+        self.onward = <int32_t *> malloc(self.cap_sets * 4)
         self.set_hash = <int32_t *> calloc(self.set_slots, 4)
         if not (self.returns and self.rest and self.height and self.stack_hash and self.pool and self.first and self.count
-                and self.table and self.quiet and self.set_hash):
+                and self.table and self.quiet and self.onward and self.set_hash):
             raise MemoryError("matcher")
         self.returns[0] = self.rest[0] = -1
         self.height[0] = 0
@@ -358,6 +362,9 @@ cdef class Matcher:
         p = realloc(self.quiet, cap * 8)
         if p == NULL: self.trouble = 1; return -1
         self.quiet = <uint64_t *> p
+        p = realloc(self.onward, cap * 4)
+        if p == NULL: self.trouble = 1; return -1
+        self.onward = <int32_t *> p
         p = calloc(slots, 4)
         if p == NULL: self.trouble = 1; return -1
         free(self.set_hash)
@@ -377,7 +384,7 @@ cdef class Matcher:
         """The set after one more byte, or DEAD (also in trouble)."""
         cdef Automaton net = self.net
         cdef Py_ssize_t k
-        cdef int32_t state, e, to
+        cdef int32_t state, e, to, low = 0, high = 255      # bytes that all edges treat like this one
         cdef uint64_t c
         to = self.table[s][byte]
         if to != UNKNOWN:
@@ -389,35 +396,54 @@ cdef class Matcher:
             if state == net.n_states:                       # the end of the text reads nothing
                 continue
             for e in range(net.edge_start[state], net.edge_start[state + 1]):
-                if net.edges[3 * e] <= byte <= net.edges[3 * e + 1]:
+                if net.edges[3 * e] > byte:
+                    high = min(high, net.edges[3 * e] - 1)
+                elif net.edges[3 * e + 1] < byte:
+                    low = max(low, net.edges[3 * e + 1] + 1)
+                else:
+                    low, high = max(low, net.edges[3 * e]), min(high, net.edges[3 * e + 1])
                     self._visit(net.edges[3 * e + 2], <int32_t> (c & 0xFFFFFFFF))
                     if self.trouble:
                         return DEAD
         to = self._finish()
         if not self.trouble:
-            self.table[s][byte] = to
-            if to == s:
-                self.quiet[s] |= 1                          # worth asking which bytes change nothing
+            for k in range(low, high + 1):
+                self.table[s][k] = to
         return to
 
     cdef uint64_t _quiet(self, int32_t s) noexcept:
-        """Classes all of whose characters lead from a set to itself; bit 63 is set."""
+        """Classes all of whose characters lead from a set to one and the same set, `onward`; bit 63 is set."""
         cdef uint64_t loud = <uint64_t> 1 << BROKEN | <uint64_t> 1 << WITHIN
         cdef int b
+        cdef int32_t to
         if not self.quiet[s] >> 63:
-            for b in range(128):
-                if self._step(s, <uint8_t> b) != s:
-                    loud |= <uint64_t> 1 << BYTE_CLASS[b]
-            for b in range(0xC2, 0xF5):
-                if not self._comes_back(s, _utf8_state(0, <uint8_t> b), self._step(s, <uint8_t> b)):
-                    loud |= <uint64_t> 1 << WIDE
-                    break
+            to = self._step(s, 97)                          # where texts are free, an "a" may come
+            if to == DEAD:
+                loud = ~<uint64_t> 0
+            else:
+                for b in range(128):
+                    if self._step(s, <uint8_t> b) != to:
+                        loud |= <uint64_t> 1 << BYTE_CLASS[b]
+                for b in range(0xC2, 0xF5):
+                    if not self._comes_to(to, _utf8_state(0, <uint8_t> b), self._step(s, <uint8_t> b)):
+                        loud |= <uint64_t> 1 << WIDE
+                        break
             if self.trouble:
                 return 0
+            self.onward[s] = to
             self.quiet[s] = ~loud | <uint64_t> 1 << 63
         return self.quiet[s]
 
-    cdef bint _comes_back(self, int32_t s, int state, int32_t now) noexcept:
+    cdef bint _free(self, int32_t s, uint64_t kinds, int chars) noexcept:
+        """True if `chars` characters of these classes may follow a set, whatever they are."""
+        while kinds & ~self._quiet(s) == 0:
+            chars -= 1
+            if chars == 0 or self.onward[s] == s:
+                return True
+            s = self.onward[s]
+        return False
+
+    cdef bint _comes_to(self, int32_t s, int state, int32_t now) noexcept:
         """True if every way to complete a character leads from `now` to s. state: what is missing (_utf8_state)."""
         cdef int b, after
         cdef int32_t to, last = DEAD
@@ -432,7 +458,7 @@ cdef class Matcher:
                 if to != s:
                     return False
             elif to != last:                                # neighbours nearly always share it
-                if not self._comes_back(s, after, to):
+                if not self._comes_to(s, after, to):
                     return False
                 last = to
         return True
@@ -547,7 +573,7 @@ cdef class Matcher:
         i, end = node + 1, trie.skip[node]
         while i < end:
             s = states[trie.depth[i] - 1]
-            if self.quiet[s] and trie.kinds[i] & ~self._quiet(s) == 0:
+            if (trie.skip[i] - i >= FEW_NODES or self.quiet[s]) and self._free(s, trie.kinds[i], trie.chars[i]):
                 self._emit(trie, trie.rank[i], trie.rank[trie.skip[i]], out, size)
                 i = trie.skip[i]
                 continue

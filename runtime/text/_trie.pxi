@@ -46,13 +46,14 @@ cdef class ByteTrie:
 
     Node i follows its parent; `skip[i]` is the first node after its subtree; `rank[i]` counts the tokens before it, so
     that those of a subtree are ids[rank[i]:rank[skip[i]]]; `kinds[i]` has a bit for each class of characters
-    from node i, where one begins, to the ends of its tokens.
+    from node i, where one begins, to the ends of its tokens; `chars[i]` is the largest number of them (at most 255).
     """
     cdef uint8_t *byte
     cdef int32_t *depth
     cdef int32_t *skip
     cdef int32_t *rank
     cdef uint64_t *kinds
+    cdef uint8_t *chars
     cdef int32_t *ids
     cdef readonly Py_ssize_t n_nodes, n_tokens, max_depth
 
@@ -60,6 +61,7 @@ cdef class ByteTrie:
         self.byte = NULL
         self.depth = self.skip = self.rank = self.ids = NULL
         self.kinds = NULL
+        self.chars = NULL
 
     def __init__(self, list tokens, bytes ids):
         cdef Py_ssize_t total = 1, n = 0, k, low, i, d, parent
@@ -81,9 +83,10 @@ cdef class ByteTrie:
         self.skip = <int32_t *> malloc(total * 4)
         self.rank = <int32_t *> malloc((total + 1) * 4)
         self.kinds = <uint64_t *> calloc(total, 8)
+        self.chars = <uint8_t *> calloc(total, 1)
         self.ids = <int32_t *> malloc(max(4, len(ids)))
         path = <int32_t *> malloc((self.max_depth + 1) * 4)
-        if not (self.byte and self.depth and self.skip and self.rank and self.kinds and self.ids and path):
+        if not (self.byte and self.depth and self.skip and self.rank and self.kinds and self.chars and self.ids and path):
             free(path)
             raise MemoryError("trie")
         PyBytes_AsStringAndSize(ids, &raw, &length)
@@ -123,13 +126,14 @@ cdef class ByteTrie:
         free(self.skip)
         free(self.rank)
         free(self.kinds)
+        free(self.chars)
         free(self.ids)
 
     cdef int _classify(self) except -1:
         cdef int8_t *state = <int8_t *> malloc(self.n_nodes)
         cdef int8_t *path = <int8_t *> malloc(self.max_depth + 1)
         cdef Py_ssize_t i, k
-        cdef int before
+        cdef int before, most
         cdef uint64_t below
         if not (state and path):
             free(state)
@@ -144,11 +148,13 @@ cdef class ByteTrie:
                              <uint64_t> 1 << WITHIN if before else
                              <uint64_t> 1 << (WIDE if self.byte[i] >= 0x80 else BYTE_CLASS[self.byte[i]]))
         for i in range(self.n_nodes - 1, 0, -1):            # children come after their parent: they are complete by then
-            below = 0
+            below, most = 0, 0
             k = i + 1
             while k < self.skip[i]:
                 below |= self.kinds[k]
+                most = max(most, <int> self.chars[k])
                 k = self.skip[k]
+            self.chars[i] = <uint8_t> min(255, most + (state[i] == 0))
             if state[i] == 0:                               # what its continuation bytes are inside of begins here
                 below &= ~(<uint64_t> 1 << WITHIN)
             self.kinds[i] |= below

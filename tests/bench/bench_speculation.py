@@ -40,22 +40,9 @@ HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@.*$", re.M)
 def hunks_of(repo: str, most: int, seed: int = 0) -> list[tuple[str, str]]:
     """(block before, block after) of changes to Python files, the newest commits first; each changes some lines of its
     block and keeps at least half of them."""
-    command = [
-        "git",
-        "-C",
-        repo,
-        "log",
-        "-p",
-        "-U8",
-        "--no-merges",
-        "--diff-filter=M",
-        "-n",
-        "400",
-        "--format=",
-        "--",
-        "*.py",
-    ]
-    text = subprocess.run(command, capture_output=True, check=True).stdout.decode("utf-8", "replace")
+    options = ["-p", "-U8", "--no-merges", "--diff-filter=M", "-n", "400", "--format=", "--", "*.py"]
+    text = subprocess.run(["git", "-C", repo, "log", *options], capture_output=True, check=True)
+    text = text.stdout.decode("utf-8", "replace")
     found = []
     for file in text.split("\ndiff --git "):
         for body in HUNK.split(file)[1:]:
@@ -175,9 +162,8 @@ def main() -> int:
         "openings of files": openings(a.repo, encode, room, a.hunks),
     }
     print(f"{model.name}, {room} positions, median of the cases, best of {ROUNDS} in turns")
-    print(
-        f"{'text':18} {'cases':>5} {'tokens':>6} {'plain tok/s':>12} {'lookup tok/s':>13} {'ratio':>6} {'worst':>6} {'a step':>7}"
-    )
+    heads = {"cases": 5, "tokens": 6, "plain tok/s": 12, "lookup tok/s": 13, "ratio": 6, "worst": 6, "a step": 7}
+    print(f"{'text':18} " + " ".join(f"{head:>{width}}" for head, width in heads.items()))
     for name, cases in sets.items():
         r = compare(model, cases)
         print(
