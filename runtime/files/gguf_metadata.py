@@ -44,12 +44,9 @@ class StringArray:
 
     def bytes(self) -> list[bytes]:
         """The strings as bytes."""
-        raw, at, out = bytes(self.raw), 0, []
-        for _ in range(self.count):
-            end = at + 8 + int.from_bytes(raw[at : at + 8], "little")
-            out.append(raw[at + 8 : end])
-            at = end
-        return out
+        from runtime.text._text import cut_strings  # here: that package reads files itself
+
+        return cut_strings(self.raw, self.count)
 
 
 class Metadata(Mapping):

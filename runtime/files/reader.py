@@ -144,21 +144,14 @@ class GrowingHeader:
 
     def skip_strings(self, count: int, what: str, bound: int) -> None:
         """Step over `count` strings (u64 length, bytes), checking every length."""
-        data, at, from_bytes = self._data, self.at, int.from_bytes
-        for _ in range(count):
-            if at + 8 > len(data):
-                self.at = at
-                self._need(8, f"length of {what}")
-                data = self._data
-            length = from_bytes(data[at : at + 8], "little")
+        from runtime.text._text import walk_strings  # here: that package reads files itself
+
+        while count:
+            count, self.at, length = walk_strings(self._data, self.at, count, bound)
             if length > bound:
-                raise self.error("string_too_long", f"{what} claims {length} bytes; at most {bound} are read", at)
-            at += 8 + length
-            if at > len(data):
-                self.at = at - length
-                self._need(length, what)
-                data = self._data
-        self.at = at
+                raise self.error("string_too_long", f"{what} claims {length} bytes; at most {bound} are read")
+            if count:
+                self._need(8 + max(length, 0), what)
 
     def since(self, start: int) -> memoryview:
         """What lies between `start` and the cursor, without copying."""

@@ -94,7 +94,9 @@ class WeightFile:
         file = self._file(name)
         kind, shape = file.type(name), file.shape(name)
         if kind == "F64":
-            return StoredTensor(name, "F32", shape, _flat(np.ascontiguousarray(self._array(name), "<f4")))
+            with np.errstate(over="ignore", under="ignore"):
+                values = np.ascontiguousarray(self._array(name), "<f4")
+            return StoredTensor(name, "F32", shape, _flat(values))
         if kind not in QTYPES:
             raise FormatError(
                 "unsupported_type",

@@ -10,6 +10,7 @@ shared by threads. Stable ABI: no numpy headers; ids leave as bytes of native in
 The scanners are hand-written equals of the split patterns in `pretokenize.py`; tests compare both.
 """
 
+from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY, exp, log1p
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
@@ -39,3 +40,4 @@ include "_pieces.pxi"
 include "_trie.pxi"
 include "_matcher.pxi"
 include "_suffix.pxi"
+include "_strings.pxi"
