@@ -44,6 +44,10 @@ SHORTENED = {
     "hearth tune ~/src/project --minutes 10": (
         "hearth tune ~/src/project --minutes 0.01 --model ./tiny --carets 1 --keep"
     ),
+    "hearth models quantise mine --type Q4_K_M --name mine-q4": "hearth models quantise mine --type Q8_0 --name mine-q4",
+    "hearth models default mine-q4": "hearth models default mine-q4 && hearth models default default",
+    "hearth bench --model mine-q4": "hearth bench --model mine-q4 --rounds 1 --prompt 16 --tokens 2",
+    "hearth bench": "hearth bench --rounds 1 --prompt 16 --tokens 2",
     "hearth corpus build": "hearth corpus build --from EMAIL --licence PSF-2.0 --vocab-size 400 --split 60/20/20",
     "hearth pretrain --recipe ladder --minutes 1": "hearth pretrain --recipe ladder.toml --steps 1 --out ladder",
     "hearth pretrain --recipe starter --minutes 5": "hearth pretrain --recipe starter.toml --steps 2",
@@ -60,6 +64,10 @@ SEEN = {
         "- return sum(self.artikles",
         "+ return sum(self.articles",
     ],
+    "hearth models import ~/Downloads/model.gguf --name mine": ["mine"],
+    "hearth models inspect mine": ["Q8_0"],
+    "hearth try my_module.py --line 12 --model mine-q4": ["model mine-q4"],
+    "hearth bench --model mine-q4": ["pp16", "tg2", "first token after"],
     "hearth tune ~/src/project --dry-run": ["held out to judge", "plan: "],
     "hearth tune ~/src/project --minutes 10": ["bits per byte", "line exact match", "project-tuned"],
     "hearth try my_module.py --line 12 --model project-tuned": ["model project-tuned"],
@@ -165,6 +173,9 @@ class Place:
         }
         self.built = self.run(SHORTENED["hearth corpus build"])
         self.tiny_model()
+        downloads = folder / "home" / "Downloads"
+        downloads.mkdir()
+        runtime.quantize(EMBEDDED, downloads / "model.gguf", type="Q8_0")
 
     def tiny_model(self) -> None:
         """A folder with random weights, so that tuning takes no time."""
