@@ -13,11 +13,14 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-# (model name or folder or "", threads or 0) -> (model, engine)
-Loader = Callable[[str, int], tuple[Any, Any]]
+# (model name or folder or "", threads or 0, caches outlive the server?) -> (model, engine)
+Loader = Callable[[str, int, bool], tuple[Any, Any]]
+
+IDLE_MINUTES = 30  # an editor that stays open over night gives the memory back
+SAVING_S = 2.0  # the server's end waits so long for caches to be saved
 
 
-def load(name: str, threads: int) -> tuple[Any, Any]:
+def load(name: str, threads: int, keep_caches: bool = False) -> tuple[Any, Any]:
     """The product's loader."""
     import runtime
     from runtime.installed import default_model
@@ -26,7 +29,8 @@ def load(name: str, threads: int) -> tuple[Any, Any]:
     if model.tokenizer is None:
         raise ValueError(f"the model {model.name!r} has no tokenizer.json: it cannot read text")
     model.infill("def", "\n", max_tokens=1)  # touches all weights and tables, so that the first keystroke does not wait
-    return model, runtime.Engine(model)
+    saved = runtime.SavedCaches() if keep_caches else None
+    return model, runtime.Engine(model, idle_minutes=IDLE_MINUTES, saved=saved)
 
 
 class ModelHost:
@@ -42,7 +46,7 @@ class ModelHost:
         self.model: Any = None
         self.engine: Any = None
         self.load_ms = 0.0
-        self.asked: tuple[str, int] | None = None
+        self.asked: tuple[str, int, bool] | None = None
 
     @property
     def name(self) -> str:
@@ -65,20 +69,20 @@ class ModelHost:
             self._settled.set()
         self._changed()
 
-    def start(self, name: str, threads: int) -> None:
+    def start(self, name: str, threads: int, keep_caches: bool = False) -> None:
         """Begins to load; the engine in use, if any, goes on until the new one is there."""
         self._round += 1
-        self.asked = (name, threads)
+        self.asked = (name, threads, keep_caches)
         self.state, self.message = "loading", ""
         self._settled.clear()
         self._changed()
         loop = asyncio.get_running_loop()
-        threading.Thread(target=self._load, args=(loop, self._round, name, threads), name="load", daemon=True).start()
+        threading.Thread(target=self._load, args=(loop, self._round, *self.asked), name="load", daemon=True).start()
 
-    def _load(self, loop: asyncio.AbstractEventLoop, number: int, name: str, threads: int) -> None:
+    def _load(self, loop: asyncio.AbstractEventLoop, number: int, *asked: Any) -> None:
         began = time.perf_counter()
         try:
-            model, engine = self._loader(name, threads)
+            model, engine = self._loader(*asked)
             outcome = (model, engine, (time.perf_counter() - began) * 1000, None)
         except Exception as error:
             log.error("the model cannot be loaded", exc_info=error)
@@ -113,12 +117,17 @@ class ModelHost:
     def stop(self) -> None:
         """Ends the engine's thread; the server is going down."""
         self._round += 1
-        close(self.engine)
+        ending = close(self.engine)
         self.engine = None
+        if ending is not None and self.asked is not None and self.asked[2]:
+            ending.join(SAVING_S)
 
 
-def close(engine: Any) -> None:
-    """Closes an engine on a thread of its own: it may wait for a step that is running."""
+def close(engine: Any) -> threading.Thread | None:
+    """Closes an engine on a thread of its own: it may wait for a step that is running, and save its caches."""
     end = getattr(engine, "close", None)
-    if end is not None:
-        threading.Thread(target=end, name="close", daemon=True).start()
+    if end is None:
+        return None
+    thread = threading.Thread(target=end, name="close", daemon=True)
+    thread.start()
+    return thread

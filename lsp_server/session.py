@@ -62,8 +62,8 @@ class Session:
     def apply_settings(self, settings: Settings) -> None:
         self.settings = replace(settings, **self.fixed)
 
-    def wanted_model(self) -> tuple[str, int]:
-        return self.settings.model, self.settings.threads
+    def wanted_model(self) -> tuple[str, int, bool]:
+        return self.settings.model, self.settings.threads, self.settings.keep_caches
 
     # documents
 

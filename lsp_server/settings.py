@@ -24,6 +24,7 @@ class Settings:
     debounce: int = 0  # milliseconds that an automatic request waits for the next keystroke
     model: str = ""  # folder or name; empty: the model that comes with the program
     threads: int = 0  # 0: the engine decides
+    keep_caches: bool = False  # what the model has read of the documents stays on disk, for the next start
 
     def allows(self, language: str) -> bool:
         return self.enable and (language in self.languages or "*" in self.languages)
@@ -90,4 +91,5 @@ _CHECKS = {
     "debounce": _integer(0, MOST_DELAY_MS),
     "model": _model,
     "threads": _integer(0, MOST_THREADS),
+    "keep_caches": _bool,
 }

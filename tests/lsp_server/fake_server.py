@@ -97,7 +97,7 @@ def note(**what):
             file.write(json.dumps(what) + "\n")
 
 
-def load(name, threads):
+def load(name, threads, keep_caches=False):
     delay = os.environ.get("FAKE_LOAD", "0")
     if delay == "fail" or name == "broken":
         raise ValueError("model.safetensors: the header is cut short")

@@ -70,6 +70,24 @@ async def test_typing_reuses_the_cache_and_cancel_stops_the_engine(tmp_path, tin
 
 
 @pytest.mark.asyncio
+@pytest.mark.skipif(sys.platform != "linux", reason="the folders are set the way of Linux")
+@pytest.mark.parametrize("keep", [True, False])
+async def test_what_was_read_outlives_the_server_only_where_the_setting_says_so(tmp_path, tiny_model, keep):
+    folders = {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "STATE")}
+    reused = []
+    for _ in range(2):
+        async with connect(
+            tmp_path, [*SERVER, "--model", str(tiny_model)], configuration={"keepCaches": keep}, **folders
+        ) as c:
+            await c.state("ready", 60)
+            c.open(LONG)
+            await c.offer(LONG.count("\n"), 11, INVOKED)
+            reused.append((await c.command("codehearth.lastTiming"))["reused_tokens"])
+    assert reused[0] == 0 and (reused[1] > 50) == keep
+    assert bool(list((tmp_path / "CACHE").rglob("*.kv"))) == keep
+
+
+@pytest.mark.asyncio
 async def test_a_folder_that_holds_no_model_is_a_clear_status(tmp_path):
     async with connect(tmp_path, [*SERVER, "--model", str(tmp_path)]) as c:
         assert "config.json" in (await c.state("error", 60)).message

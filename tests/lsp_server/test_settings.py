@@ -28,6 +28,7 @@ def test_known_values_are_taken():
         ("languages", [1]),
         ("model", 5),
         ("threads", -1),
+        ("keepCaches", 1),
         ("debounce", 1.5),
     ],
 )

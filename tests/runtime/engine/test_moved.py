@@ -6,9 +6,11 @@ from fake_network import VOCABULARY, answer, fake_model
 from hypothesis import given
 from hypothesis import strategies as st
 
+import runtime
 from runtime import Engine
-from runtime.engine.moved import LEAST, Move, find_moves
+from runtime.engine.moved import LEAST, Move, find_moves, move
 from runtime.engine.network import Chunk, Network
+from runtime.model import EMBEDDED
 from runtime.models.spec import DecoderSpec
 from runtime.nn.init import init_weights
 
@@ -69,8 +71,6 @@ def test_moved_rows_are_turned_to_their_new_positions():
     """In a network of one layer nothing but the position is in a key: moved rows are those of a whole computation."""
     spec = DecoderSpec(VOCABULARY, 64, 1, 4, 2, 32, 96, max_context=384)
     network = Network(spec, init_weights(spec, seed=2, std=0.15), "f32")
-    from runtime.engine.moved import move
-
     text = ids(200)
     cache, wanted = network.new_cache(384), network.new_cache(384)
     network.run([Chunk(text, 0, cache)])
@@ -78,6 +78,26 @@ def test_moved_rows_are_turned_to_their_new_positions():
     move(network, cache, cache, [Move(20, 30, 100), Move(120, 130, 60)])
     for part, right in zip(cache.rows(30, 190), wanted.rows(30, 190), strict=True):
         np.testing.assert_allclose(part.view(np.float32), right.view(np.float32), atol=2e-5)
+
+
+@pytest.mark.skipif(not (EMBEDDED / "model.safetensors").exists(), reason="the model is not trained yet")
+def test_what_moving_costs_in_a_trained_model():
+    """A line more at the beginning of a file: the distribution of the next token hardly changes."""
+    model = runtime.load_model()
+    lines = (EMBEDDED / "sample.py").read_text(encoding="utf-8").splitlines(keepends=True)
+    first = np.array(model.tokenizer.encode("".join(lines))[:400], np.int32)
+    more = np.array(model.tokenizer.encode("import math\n")[:9], np.int32)
+    second = np.concatenate([first[:60], more, first[60:]])
+    network = model.network
+    cache = network.new_cache(512)
+    for start in range(0, 400, 200):
+        network.run([Chunk(first[start : start + 200], start, cache)])
+    network.run([Chunk(second[60:69], 60, moved := cache.copy(60, 512))])
+    move(network, cache, moved, [Move(60, 69, 339)])
+    ((scores, _),) = network.run([Chunk(second[-1:], len(second) - 1, moved)])
+    p, q = (np.exp(x.astype(np.float64) - x.max()) for x in (model.logits(second)[-1], scores[-1]))
+    p, q = p / p.sum(), q / q.sum()
+    assert (p * np.log(p / q)).sum() < 0.05
 
 
 def test_learned_positions_cannot_be_moved():
