@@ -427,7 +427,7 @@ def swiglu_backward(dout, gu, out=None):
 # ---- activations ------------------------------------------------------------------------------------------------
 
 _KINDS = {"relu": NK_RELU, "tanh": NK_TANH, "sigmoid": NK_SIGMOID, "silu": NK_SILU, "gelu_tanh": NK_GELU_TANH,
-          "gelu_erf": NK_GELU_ERF}
+          "gelu_erf": NK_GELU_ERF, "relu2": NK_RELU2, "quick_gelu": NK_QUICK_GELU}
 
 
 cdef int _kind(object kind, bint gelu_only) except -1:
@@ -438,9 +438,10 @@ cdef int _kind(object kind, bint gelu_only) except -1:
 
 
 def activation(kind, x, out=None):
-    """relu, tanh, sigmoid, silu, gelu_tanh or gelu_erf of each value of x; out may be x.
+    """relu, tanh, sigmoid, silu, gelu_tanh, gelu_erf, relu2 or quick_gelu of each value of x; out may be x.
 
-    silu(x) = x sigmoid(x); gelu_erf(x) = x Phi(x) and gelu_tanh its approximation (Hendrycks & Gimpel 2016).
+    silu(x) = x sigmoid(x); gelu_erf(x) = x Phi(x) and gelu_tanh its approximation (Hendrycks & Gimpel 2016);
+    relu2(x) = relu(x)^2; quick_gelu(x) = x sigmoid(1.702 x).
     """
     cdef Arr X, O
     cdef int code = _kind(kind, False)

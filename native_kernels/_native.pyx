@@ -35,7 +35,7 @@ cdef extern from "alloc.h" nogil:
     void nk_fail_allocation(int64_t n)
 
 cdef extern from "kernels.h" nogil:
-    int NK_RELU, NK_TANH, NK_SIGMOID, NK_SILU, NK_GELU_TANH, NK_GELU_ERF
+    int NK_RELU, NK_TANH, NK_SIGMOID, NK_SILU, NK_GELU_TANH, NK_GELU_ERF, NK_RELU2, NK_QUICK_GELU
 
     int NK_KV_F32, NK_KV_F16, NK_KV_Q8_0, NK_KV_KEYS, NK_KV_VALUES
     ctypedef struct nk_sequence:

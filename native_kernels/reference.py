@@ -289,6 +289,11 @@ def _activation(kind, x):
         return np.maximum(x, 0), (x > 0).astype(np.float64)
     if kind == "tanh":
         return np.tanh(x), 1 - np.tanh(x) ** 2
+    if kind == "relu2":
+        return np.maximum(x, 0) ** 2, 2 * np.maximum(x, 0)
+    if kind == "quick_gelu":
+        s = _sigmoid(1.702 * x)
+        return x * s, s + 1.702 * x * s * (1 - s)
     s = _sigmoid(x)
     if kind == "sigmoid":
         return s, s * (1 - s)
@@ -303,7 +308,10 @@ def _activation(kind, x):
 
 
 def activation(kind, x, out=None):
-    """relu, tanh, sigmoid, silu = x sigmoid(x), gelu_erf = x Phi(x), gelu_tanh: Hendrycks & Gimpel 2016."""
+    """relu, tanh, sigmoid, silu = x sigmoid(x), gelu_erf = x Phi(x), gelu_tanh: Hendrycks & Gimpel 2016.
+
+    relu2: the square of relu (So et al. 2021); quick_gelu = x sigmoid(1.702 x).
+    """
     return _give(_like(_activation(kind, x.astype(np.float64))[0], x), out)
 
 

@@ -5,10 +5,19 @@ import struct
 
 import numpy as np
 
-from native_kernels import reference, reference_cache
+from native_kernels import reference, reference_cache, reference_serve
 
 BYTES, FLOATS, DOUBLES = 0, 1, 2
-KINDS = ["relu", "tanh", "sigmoid", "silu", "gelu_tanh", "gelu_erf"]  # in the order of the enum in kernels.h
+KINDS = [
+    "relu",
+    "tanh",
+    "sigmoid",
+    "silu",
+    "gelu_tanh",
+    "gelu_erf",
+    "relu2",
+    "quick_gelu",
+]  # in the order of the enum in kernels.h
 
 
 class Out:
@@ -233,10 +242,44 @@ def activations(c):
         for number, kind in enumerate(KINDS):
             x = gu.reshape(-1)
             g = c.normal(x.size)
-            want = Out(c.junk(x.size), reference.activation(kind, x), 2e-6, np.abs(x).max())
+            value = reference.activation(kind, x)
+            want = Out(c.junk(x.size), value, 2e-6, max(np.abs(x).max(), np.abs(value).max()))
             c.add("activation", [number, x.size], [], [want, x])
             want = Out(c.junk(x.size), reference.activation_backward(kind, g, x), 4e-6, np.abs(g).max())
             c.add("activation_backward", [number, x.size], [], [want, g, x])
+
+
+def serving(c):
+    for rows, heads, n, gap in [(1, 1, 1, 0), (3, 2, 5, 4), (2, 1, 31, 0), (5, 3, 64, 7), (40, 1, 385, 1)]:
+        wide = heads * n + gap
+        x, out, residual = c.normal(rows, wide) + 1, c.junk(rows, wide), c.normal(rows, wide)
+        weight, bias = c.normal(n), c.normal(n)
+        for kind in (0, 1):
+            for more, rest in ((None, None), (bias, residual)):
+                want = out.copy()
+                parts = [v if v is None else v[:, : heads * n].reshape(rows, heads, n) for v in (x, rest)]
+                normed = reference_serve.serve_norm(("rms", "layer")[kind], parts[0], weight, more, parts[1], 1e-5, 0.5)
+                want[:, : heads * n] = normed.reshape(rows, -1)
+                ints, size = [kind, rows, heads, n, wide, wide, wide], 4 * np.abs(weight).max() + 4
+                c.add("serve_norm", ints, [1e-5, 0.5], [x, weight, more, rest, Out(out, want, 4e-6, size)])
+        for gated in (0, 1):
+            for kind, name in enumerate(KINDS):
+                F = wide // 2 if gated else wide
+                if F == 0:
+                    continue
+                value = reference_serve.serve_gate(name, x[:, : F * (1 + gated)], bool(gated))
+                size = max(np.abs(x).max() ** 2, np.abs(value).max())
+                c.add("serve_gate", [kind, gated, F, wide, rows, F], [], [Out(c.junk(rows, F), value, 4e-6, size), x])
+        for scale, cap, add in ((0.5, 0.0, None), (2.0, 3.0, residual), (1.0, 0.0, residual)):
+            value = reference_serve.serve_add(x, add, scale, cap)
+            arrays = [Out(c.junk(rows, wide), value, 2e-6, 10), x, add]
+            c.add("serve_add", [wide, wide, wide, rows, wide], [scale, cap], arrays)
+    for rows, heads, D, dim, interleaved in [(1, 1, 2, 2, 0), (4, 3, 10, 6, 1), (3, 2, 64, 64, 0), (7, 2, 34, 34, 0)]:
+        x, angles = c.normal(rows, heads, D), c.normal(9, dim // 2)
+        index = c.rng.integers(0, 9, rows).astype(np.int32)
+        cos, sin = np.cos(angles), np.sin(angles)
+        want = reference_serve.serve_rope(x, cos, sin, index, bool(interleaved))
+        c.add("serve_rope", [heads * D, rows, heads, D, dim, interleaved], [], [Out(x, want, 1e-6), cos, sin, index])
 
 
 def loss(c):
@@ -274,7 +317,19 @@ def vectors(c):
 def write(path, seed):
     """Writes all cases to `path`; returns the kernels' names, one for each case."""
     cases = Cases(seed)
-    for group in (products, q8_0, embeddings, norms, positions, attentions, caches, activations, loss, vectors):
+    for group in (
+        products,
+        q8_0,
+        embeddings,
+        norms,
+        positions,
+        attentions,
+        caches,
+        activations,
+        serving,
+        loss,
+        vectors,
+    ):
         group(cases)
     cases.write(path)
     return cases.names

@@ -111,6 +111,40 @@ static void call(const kernel_table *K, const test_case *c) {
     KERNEL(mul, P(0), P(1), P(2), n[0])
     KERNEL(axpy, P(0), P(1), F(0), n[0])
     KERNEL(bias_backward, P(0), P(1), n[0], n[1])
+    KERNEL(serve_gate, (int)n[0], (int)n[1], P(0), n[2], P(1), n[3], n[4], n[5])
+    KERNEL(serve_add, P(0), n[0], P(1), n[1], P(2), n[2], n[3], n[4], F(0), F(1))
+    if (strcmp(c->name, "serve_norm") == 0) {
+        const nk_norm norm = {.kind = (int)n[0],
+                              .rows = n[1],
+                              .groups = n[2],
+                              .n = n[3],
+                              .x = P(0),
+                              .weight = P(1),
+                              .bias = P(2),
+                              .residual = P(3),
+                              .x_row = n[4],
+                              .residual_row = n[5],
+                              .out_row = n[6],
+                              .out = P(4),
+                              .eps = F(0),
+                              .scale = F(1)};
+        K->serve_norm(&norm);
+        return;
+    }
+    if (strcmp(c->name, "serve_rope") == 0) {
+        const nk_rope rope = {.x = P(0),
+                              .x_row = n[0],
+                              .rows = n[1],
+                              .heads = n[2],
+                              .D = n[3],
+                              .dim = n[4],
+                              .interleaved = (int)n[5],
+                              .cos = P(1),
+                              .sin = P(2),
+                              .index = P(3)};
+        K->serve_rope(&rope);
+        return;
+    }
     KERNEL(kv_rotate, (int)n[0], P(0), n[1], n[2], n[3], n[4], n[5], P(1), P(2), n[6], (int)n[7])
     if (strcmp(c->name, "kv_store") == 0) {
         const nk_sequence s = {.rows = n[0], .start = n[1], .capacity = n[2], .keys = P(1), .values = P(1)};

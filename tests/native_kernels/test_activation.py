@@ -8,11 +8,12 @@ from native_kernels import reference
 
 KINDS = ["relu", "tanh", "sigmoid", "silu", "gelu_tanh", "gelu_erf"]
 GELUS = ["gelu_tanh", "gelu_erf"]
+every_kind = pytest.mark.parametrize("kind", [*KINDS, "relu2", "quick_gelu"])
 each_kind = pytest.mark.parametrize("kind", KINDS)
 each_gelu = pytest.mark.parametrize("kind", GELUS)
 
 
-@each_kind
+@every_kind
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (2, 3, 16), (7, 31), (9001,)])
 def test_forward_and_backward_agree_with_the_twin(isa, kind, shape, normal, close):
     # With one value the largest difference is also the relative one: it may not stand where the slope is saturated.
@@ -27,7 +28,7 @@ def test_forward_and_backward_agree_with_the_twin(isa, kind, shape, normal, clos
     assert nk.activation(kind, x, out=x) is x
 
 
-@pytest.mark.parametrize("kind", ["tanh", "silu", "gelu_tanh", "gelu_erf"])
+@pytest.mark.parametrize("kind", ["tanh", "silu", "gelu_tanh", "gelu_erf", "quick_gelu"])
 def test_small_values_keep_their_digits(isa, kind):
     x = np.concatenate([np.geomspace(1e-30, 0.7, 300), -np.geomspace(1e-30, 0.7, 300)]).astype(np.float32)
     expected = reference.activation(kind, x.astype(np.float64))
@@ -42,7 +43,7 @@ def test_the_left_tail_of_the_exact_gelu_keeps_its_digits(isa):
     np.testing.assert_allclose(nk.activation("gelu_erf", x), expected, rtol=2e-5)
 
 
-@each_kind
+@every_kind
 def test_backward_agrees_with_finite_differences(isa, kind, rng, close, numeric_gradient):
     x, dout = rng.standard_normal((4, 7)) * 2, rng.standard_normal((4, 7))
     expected = numeric_gradient(lambda: float((reference.activation(kind, x) * dout).sum()), x)
