@@ -19,8 +19,9 @@ PLAN_FIELDS = (
     "a_offset a_stride c_offset c_stride out_offset out_stride experts chosen norm_chosen b2 type2 bias2 scratch"
 ).split()
 KIND_NAMES = (
-    "positions embed add_table norm product rope kv_store attention activation add gather experts".split()
+    "positions embed add_table norm product rope kv_store attention activation add gather experts scale".split()
 )  # by number
+_OUT, _OFFSET = PLAN_FIELDS.index("out"), PLAN_FIELDS.index("out_offset")  # bias and out_stride follow them
 _KINDS = {name: number for number, name in enumerate(KIND_NAMES)}
 NORMS = {"rms": 0, "layer": 1}
 ACTIVATIONS = {"relu": 0, "tanh": 1, "sigmoid": 2, "silu": 3, "gelu_tanh": 4, "gelu": 5, "relu2": 6, "quick_gelu": 7}
@@ -176,6 +177,11 @@ class PlanBuilder:
         """out = scale * x, then softcap * tanh(that / softcap) if softcap > 0, then + residual."""
         self._op("add", scale, softcap, head, n=x.width, **_a(x), **_out(out), **_c(residual))
 
+    def scale(self, x: View, factors: int, out: View, bias: int | None = None, head: bool = False) -> None:
+        """out = x times the float32 row `factors`, column by column [+ bias]."""
+        fields = {"b": factors, "bias": -1 if bias is None else bias}
+        self._op("scale", head=head, n=x.width, **fields, **_a(x), **_out(out))
+
     def gather(self, x: View, out: View) -> None:
         """Copy the head rows of x to the front of out."""
         self._op("gather", head=True, n=x.width, **_a(x), **_out(out))
@@ -209,6 +215,32 @@ class PlanBuilder:
     def experts_scratch(d_model: int, d_ff: int, chosen: int) -> int:
         """Floats of scratch for each row of an `experts` operation."""
         return 2 * d_model + 3 * d_ff + 2 * chosen + 1
+
+    def __len__(self) -> int:
+        """Operations so far."""
+        return len(self._ops)
+
+    def beginning(self) -> PlanBuilder:
+        """A builder without operations over the same buffers, for another plan over them."""
+        other = PlanBuilder(self.max_rows, self.max_head, self.capacity, self.cache)
+        other.buffers = list(self.buffers)
+        return other
+
+    def repeat(self, other: PlanBuilder, first: int, end: int, bare: View | None = None) -> None:
+        """Add operations first .. end - 1 of a builder with the same buffers.
+
+        bare: where products put their results instead of their own views, the columns counted from that of the first,
+        without bias and residual.
+        """
+        for ops, scalars in zip(other._ops[first:end], other._scalars[first:end], strict=True):
+            ops = list(ops)
+            if bare is not None:
+                column = ops[_OFFSET] - other._ops[first][_OFFSET]
+                ops[_OUT : _OUT + 2] = bare.index, -1
+                ops[PLAN_FIELDS.index("c")] = -1
+                ops[_OFFSET : _OFFSET + 2] = bare.offset + column, bare.stride
+            self._ops.append(ops)
+            self._scalars.append(scalars)
 
     def operations(self) -> list[tuple[str, int]]:
         """(kind, of products with the storage type: "product Q4_K"; bytes of weights) of each operation in order."""

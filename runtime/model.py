@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import native_kernels as nk
+from runtime.adapters import Adapter, Shelf, load_adapter
 from runtime.encoder_model import EncoderModel, load_encoder
 from runtime.engine.cache import CacheStore
 from runtime.engine.draft_model import ModelDrafter
@@ -63,6 +64,7 @@ class Model:
         self.fim_order = "spm" if own_section(config).get("fim_order") == "spm" else "psm"
         self._writer = PromptWriter(tokenizer, self.fim, self.fim_order, network.check_ids, name)
         self.stop_ids = self._stop_ids()
+        self.adapters = Shelf(lambda path, key: load_adapter(path, config, spec, network.weight, key))
         self._store = CacheStore(network, 2 * network.cache_bytes)
         self._lock = threading.Lock()
 
@@ -75,18 +77,18 @@ class Model:
 
     # ---- scores ------------------------------------------------------------------------------------------------
 
-    def logits(self, ids: Sequence[int]) -> np.ndarray:
+    def logits(self, ids: Sequence[int], adapter=None) -> np.ndarray:
         """float32 (T, vocab): scores after each id of the whole sequence, without a cache. No BOS is added.
 
-        ValueError if ids are empty, outside the vocabulary or longer than the context.
+        adapter: see `generate`. ValueError if ids are empty, outside the vocabulary or longer than the context.
         """
-        return self.network.whole(ids)[0]
+        return self.network.whole(ids, self.adapters.get(adapter))[0]
 
-    def hidden(self, ids: Sequence[int], mask=None, token_types=None) -> np.ndarray:
+    def hidden(self, ids: Sequence[int], mask=None, token_types=None, adapter=None) -> np.ndarray:
         """float32 (T, d): states after the final norm. A decoder has no mask and no token types: both must be None."""
         if mask is not None or token_types is not None:
             raise ValueError("mask and token_types belong to encoders; this model is a decoder")
-        return self.network.whole(ids)[1]
+        return self.network.whole(ids, self.adapters.get(adapter))[1]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings belong to encoder models; a decoder refuses with ValueError."""
@@ -167,6 +169,14 @@ class Model:
             return False
         return ours is theirs or all(ours.token_bytes(i) == theirs.token_bytes(i) for i in range(ours.vocab_size))
 
+    def load_adapter(self, path: str | os.PathLike, name: str | None = None) -> Adapter:
+        """Read a PEFT folder or a GGUF adapter and keep it under a name (its folder's or file's) for `adapter=`.
+
+        `adapters.names` and `adapters.remove(name)` tell and forget them. FileNotFoundError; FormatError for adapters
+        that are no LoRA, rsLoRA or DoRA, or that do not fit this model.
+        """
+        return self.adapters.load(path, name)
+
     # ---- text --------------------------------------------------------------------------------------------------
 
     def generate(
@@ -191,15 +201,15 @@ class Model:
 
         grammar: GBNF text or a JSON schema (dict) that the text will fit. speculation, workspace, draft: see `drafter`;
         they change the time, not the text (its distribution, where it is drawn). more: the other fields of
-        `runtime.generate.Sampling`. Stop strings are not emitted. ValueError for arguments out of range; adapter must
-        be None so far.
+        `runtime.generate.Sampling`. Stop strings are not emitted. ValueError for arguments out of range.
+        adapter: a path (PEFT folder or GGUF adapter), a name or Adapter of `Model.load_adapter`, or several in a list,
+        each alone or as (adapter, factor). FileNotFoundError, FormatError for what cannot be used with this model.
         """
-        if adapter is not None:
-            raise ValueError("adapters are not supported by this version")
         options = Sampling(max_tokens, temperature, top_k, top_p, min_p, seed, stop, grammar, **more)
         self.check_sampling(options)
         drafter = self.drafter(options, speculation, workspace, draft)
-        return self._pieces(self.prompt(prompt_or_ids, options.max_tokens), options, {}, drafter)
+        prompt = self.prompt(prompt_or_ids, options.max_tokens)
+        return self._pieces(prompt, options, {}, drafter, self.adapters.get(adapter))
 
     def infill(
         self,
@@ -208,6 +218,7 @@ class Model:
         max_tokens: int = 64,
         stop: Sequence[str] = (),
         *,
+        adapter=None,
         speculation: str | None = None,
         workspace: str | Sequence[str] | None = None,
         draft: Model | None = None,
@@ -218,13 +229,16 @@ class Model:
         self.check_sampling(options)
         drafter = self.drafter(options, speculation, workspace, draft)
         timing: dict = {}
-        pieces = list(self._pieces(self.prompt((prefix, suffix), options.max_tokens), options, timing, drafter))
+        prompt = self.prompt((prefix, suffix), options.max_tokens)
+        pieces = list(self._pieces(prompt, options, timing, drafter, self.adapters.get(adapter)))
         text = "".join(piece.text for piece in pieces)
         return Infill(text, [piece.id for piece in pieces], [piece.logprob for piece in pieces], timing)
 
-    def _pieces(self, prompt: Prompt, options: Sampling, timing: dict, drafter: Drafter | None) -> Iterator[Piece]:
+    def _pieces(
+        self, prompt: Prompt, options: Sampling, timing: dict, drafter: Drafter | None, adapter: Adapter | None
+    ) -> Iterator[Piece]:
         with self._lock:
-            taken = self._store.acquire(prompt.ids, len(prompt.ids) + options.max_tokens)
+            taken = self._store.acquire(prompt.ids, len(prompt.ids) + options.max_tokens, adapter=adapter)
         try:
             run = Generation(self._store, prompt, self.chooser(prompt, options), *taken, drafter=drafter)
             while run.finish_reason is None:

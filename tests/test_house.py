@@ -20,8 +20,8 @@ ALLOWED = {
 # The console script hands these commands over by name: the one exception.
 EXCEPTIONS = {("lsp_server/cli.py", "finetune")}
 PEERS = {
-    "torch", "transformers", "tokenizers", "tiktoken", "sentencepiece", "llama_cpp", "onnxruntime", "scipy", "gguf",
-    "safetensors", "jax", "tensorflow",
+    "torch", "transformers", "peft", "tokenizers", "tiktoken", "sentencepiece", "llama_cpp", "onnxruntime", "scipy",
+    "gguf", "safetensors", "jax", "tensorflow",
 }  # fmt: skip
 CALCULATORS = {"dot", "matmul", "einsum", "linalg", "tensordot", "inner", "vdot"}
 MAY_CALCULATE = {"native_kernels/reference.py", "native_kernels/__main__.py"}

@@ -218,6 +218,12 @@ static int run_op(const step *s, const nk_op *op, const float *scalars, int *sha
     case NK_OP_EXPERTS:
         nk_run_experts(s->K, op, buf, R);
         break;
+    case NK_OP_SCALE:
+        for (int64_t r = 0; r < R; r++)
+            s->K->mul(out + r * op->out_stride, a + r * op->a_stride, read_at(buf, op->b, 0), op->n);
+        if (op->bias >= 0)
+            s->K->serve_add(out, op->out_stride, out, op->out_stride, read_at(buf, op->bias, 0), 0, R, op->n, 1, 0);
+        break;
     case NK_OP_COUNT:
         break;
     }

@@ -31,6 +31,7 @@ typedef enum {
     // b: for each expert gate over up (2 k, n), bias (2 k); b2: down (n, k), bias2 (n). The weight
     // is softmax(scores)[e], divided by the sum of the chosen ones if norm_chosen.
     // scratch: nk_experts_scratch floats
+    NK_OP_SCALE = 12, // out[r, :n] = a[r, :n] * b[:n] [+ bias]
     NK_OP_COUNT
 } nk_op_kind;
 

@@ -123,6 +123,8 @@ static int op_fits(const nk_plan *p, const nk_op *op) {
                fits(p, 0, op->a, op->a_offset, p->max_rows, op->a_stride, op->n, 4);
     case NK_OP_EXPERTS:
         return A(op->n) && OUT(op->n) && op->c >= 0 && RESIDUAL(op->experts) && experts_fit(p, op, rows);
+    case NK_OP_SCALE:
+        return A(op->n) && OUT(op->n) && fits(p, 0, op->b, 0, 1, op->n, op->n, 4) && absent_or_row(p, op->bias, op->n);
     case NK_OP_COUNT:
         break;
     }

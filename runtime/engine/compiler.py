@@ -48,15 +48,40 @@ class RopeTable:
         self.cos[part], self.sin[part] = self.rope.tables(np.arange(start, start + rows), length)
 
 
+@dataclass(frozen=True)
+class Site:
+    """Where a plan multiplies with weights (operations first .. end - 1), for what changes them: runtime/adapters.
+
+    names: canonical, without .weight, one below the other; rows: of each. bias: of all rows, or None.
+    """
+
+    first: int
+    end: int
+    names: tuple[str, ...]
+    rows: tuple[int, ...]
+    source: View
+    out: View
+    bias: np.ndarray | None = None
+    residual: View | None = None
+    head: bool = False
+
+
 @dataclass
 class CompiledStep:
-    """A plan's builder and the buffers that a run fills or names."""
+    """A plan's builder, the buffers that a run fills or names, and the products with weights.
+
+    embedded: operations up to the one that looks up tokens; x: what it writes.
+    """
 
     builder: PlanBuilder
     ids: np.ndarray
     hidden: int  # external: final states of the head rows (d)
     logits: int  # external: their scores (V)
     ropes: list[RopeTable] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+    embedded: int = 0
+    ids_index: int = 0
+    x: View | None = None
 
 
 class Compiler:
@@ -88,6 +113,7 @@ class Compiler:
         b.positions(self.positions)
         x = b.activation(spec.d_model)
         b.embed(self.ids, self.store.table("model.embed_tokens.weight", tied=spec.tied), x, spec.embedding_scale)
+        self.step.embedded, self.step.ids_index, self.step.x = len(b), self.ids, x
         if spec.positions == "learned":
             table = self.store.vector("model.embed_positions.weight").reshape(-1, spec.d_model)
             b.add_table(self.positions, b.constant(table[: self.capacity]), x)
@@ -99,6 +125,8 @@ class Compiler:
         bias = self._bias("lm_head", spec.head_bias)
         scaled = spec.logits_scale != 1
         b.product(hidden, self.store.matrices(spec.head_name)[0], logits, bias=None if scaled else bias, head=True)
+        biased = spec.head_bias and not scaled
+        self._site(["lm_head"], [spec.vocab_size], hidden, logits, biased, head=True)
         if scaled:
             every_row = View(bias, spec.vocab_size, 0) if bias is not None else None
             b.add(logits, logits, residual=every_row, scale=spec.logits_scale, head=True)
@@ -181,8 +209,10 @@ class Compiler:
         matrix, bias = self.store.matrices(name + ".weight")[0], self._bias(name, has_bias)
         if after is None and scale == 1:
             b.product(source, matrix, x, bias=bias, residual=x, head=head)
+            self._site([name], [matrix.rows], source, x, has_bias, x, head)
             return
         b.product(source, matrix, self.branch, bias=bias, head=head)
+        self._site([name], [matrix.rows], source, self.branch, has_bias, head=head)
         self._add_branch(x, after, head)
 
     def _add_branch(self, x: View, after: str | None, head: bool) -> None:
@@ -202,6 +232,16 @@ class Compiler:
             shared = "" if len(matrices) == 1 else "again" if n else "first"
             self.b.product(source, matrix, out.columns(column, matrix.rows), bias=own, head=head, shared=shared)
             column = part.stop
+        rows = [self.store.rows(f"{name}.weight") for name in names]
+        self._site(names, rows, source, out, biased, head=head, first=len(self.b) - len(matrices))
+
+    def _site(self, names, rows, source: View, out: View, biased: bool, residual=None, head=False, first=None) -> None:
+        """Note the products just added; first: the number of the first one, if there are several."""
+        bias = np.concatenate([self.store.vector(f"{name}.bias") for name in names]) if biased else None
+        end = len(self.b)
+        first = end - 1 if first is None else first
+        site = Site(first, end, tuple(names), tuple(rows), source, out, bias, residual, head)
+        self.step.sites.append(site)
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 

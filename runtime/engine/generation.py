@@ -112,7 +112,8 @@ class Generation:
         self.store.reserve(self.slot, start + len(ids))
         complete = len(ids) == len(self._pending)
         last = len(ids) if self.decoding else int(complete)
-        return Chunk(ids, start, self.slot.cache, last, len(self.prompt.ids), guesses=self.decoding and len(ids) > 1)
+        guesses = self.decoding and len(ids) > 1
+        return Chunk(ids, start, self.slot.cache, last, len(self.prompt.ids), guesses, self.slot.adapter)
 
     def take(self, logits: np.ndarray, seconds: float) -> list[Piece]:
         """The chunk was run, in so many seconds: choose tokens from the scores of its last rows, float32 (last, V)."""

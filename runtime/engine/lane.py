@@ -108,6 +108,7 @@ class Engine:
         priority: str = "completion",
         deadline_ms: float | None = None,
         *,
+        adapter=None,
         speculation: str | None = None,
         workspace=None,
         draft=None,
@@ -116,8 +117,9 @@ class Engine:
         """Queue a request. prompt: text, ids, or a pair (prefix, suffix) to fill in between.
 
         deadline_ms: from now; bounds how much of the prompt is read and how many tokens are generated (one at least).
-        speculation, workspace, draft: see `Model.drafter`. sampling: fields of `Sampling`. ValueError for wrong
-        arguments; EngineBusy (a RuntimeError) if 256 requests wait already; RuntimeError if the engine is closed.
+        adapter: as in `Model.generate`; it is read before this returns. speculation, workspace, draft: see
+        `Model.drafter`. sampling: fields of `Sampling`. ValueError for wrong arguments; EngineBusy (a RuntimeError) if
+        256 requests wait already; RuntimeError if the engine is closed.
         """
         if priority not in PRIORITIES:
             raise ValueError(f"priority must be one of {', '.join(PRIORITIES)}, got {priority!r}")
@@ -126,9 +128,10 @@ class Engine:
         options = Sampling(**sampling)
         self.model.check_sampling(options)
         drafter = self.model.drafter(options, speculation, workspace, draft)
+        adapter = None if adapter is None else self.model.adapters.get(adapter)
         encoded = self.model.draft(prompt)
         fitted = encoded.fit(self.model.room(options.max_tokens))
-        request = Request(encoded, fitted, options, priority, deadline_ms, self._cancelled, drafter)
+        request = Request(encoded, fitted, options, priority, deadline_ms, self._cancelled, drafter, adapter)
         with self._wake:
             if self._closed:
                 raise RuntimeError("the engine is closed")

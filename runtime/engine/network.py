@@ -14,11 +14,14 @@ import numpy as np
 
 import native_kernels as nk
 from native_kernels.plan import CACHE_TYPES
+from runtime.adapters.adapter import Adapter
+from runtime.engine.adapted import with_adapter
 from runtime.engine.compiler import CompiledStep, Compiler
 from runtime.engine.kv_cache import Cache, fitting_type
 from runtime.engine.weight_store import PackedFile, WeightStore
 from runtime.models.spec import DecoderSpec
 
+_MOST_PLANS = 8  # adapters whose plans are kept
 MAX_ROWS = 256  # rows of one step: long enough for full GEMM speed, short enough to cancel and pre-empt between steps
 
 Result = tuple[np.ndarray, np.ndarray]  # scores (last, V), final states (last, d)
@@ -31,7 +34,7 @@ class Chunk:
     length: positions of the whole text that the chunk is part of, 0: no more than it reaches; only rotary positions
     whose frequencies depend on it (dynamic, longrope) look at it.
     guesses: the rows after the first stand on guesses. Attention then takes each row for itself, so that with quantised
-    weights every row has the bits that a step of its own would give.
+    weights every row has the bits that a step of its own would give. adapter: changes the weights for this run.
     """
 
     ids: np.ndarray  # int32 (rows,)
@@ -40,6 +43,7 @@ class Chunk:
     last: int = 1
     length: int = 0
     guesses: bool = False
+    adapter: Adapter | None = None
 
 
 class Network:
@@ -69,6 +73,7 @@ class Network:
         self._lock = threading.Lock()
         self._step: CompiledStep | None = None
         self._plan: nk.Plan | None = None
+        self._adapted: dict[Adapter, nk.Plan] = {}  # the one that was used last at the end
         self._load()
 
     def _load(self) -> None:
@@ -89,6 +94,23 @@ class Network:
         """
         with self._lock:
             self._step = self._plan = None
+            self._adapted.clear()
+
+    def weight(self, name: str) -> np.ndarray:
+        """A weight by its canonical name, float32, as it was before it was converted."""
+        weight = self._weights[name]
+        return np.asarray(weight.float32() if hasattr(weight, "float32") else weight, dtype=np.float32)
+
+    def _plan_with(self, adapter: Adapter | None) -> nk.Plan:
+        if adapter is None:
+            return self._plan
+        plan = self._adapted.pop(adapter, None)
+        if plan is None:
+            plan = with_adapter(self._step, adapter, self.spec.embedding_scale).build()
+            while len(self._adapted) >= _MOST_PLANS:
+                del self._adapted[next(iter(self._adapted))]
+        self._adapted[adapter] = plan
+        return plan
 
     def regime(self, length: int) -> tuple[int, ...]:
         """Equal for two lengths of text whose rotary positions agree: keys cached for one can serve the other."""
@@ -159,7 +181,8 @@ class Network:
         """Run new ids of several sequences in one pass, at most max_rows in all.
 
         Returns scores and final states of each chunk's last rows, or None if it was cancelled (the caches then hold
-        nothing new that counts). ValueError for ids outside the vocabulary, or chunks that do not fit.
+        nothing new that counts). ValueError for ids outside the vocabulary, chunks that do not fit, or whose adapters
+        differ.
         """
         head = sum(chunk.last for chunk in chunks)
         hidden = np.empty((head, self.spec.d_model), np.float32)
@@ -177,6 +200,10 @@ class Network:
         if self._plan is None:
             self._load()
         step, sequences, row = self._step, [], 0
+        adapter = chunks[0].adapter if chunks else None
+        if any(chunk.adapter != adapter for chunk in chunks):
+            raise ValueError("chunks with different adapters cannot share a step")
+        plan = self._plan_with(adapter)
         for chunk in chunks:
             rows, cache, end = len(chunk.ids), chunk.cache, chunk.start + len(chunk.ids)
             if row + rows > self.max_rows or not 0 <= chunk.start <= end <= cache.capacity:
@@ -198,7 +225,7 @@ class Network:
                 else:
                     table.fill_rows(row, chunk.start, rows, max(chunk.length, end))
             row += rows
-        return self._plan.run(sequences, {step.hidden: hidden, step.logits: logits}, cancel)
+        return plan.run(sequences, {step.hidden: hidden, step.logits: logits}, cancel)
 
     def step(
         self, ids: np.ndarray, start: int, cache: Cache, last: int = 1, cancel: nk.CancelFlag | None = None
@@ -219,7 +246,7 @@ class Network:
             raise ValueError(f"{array.size} ids exceed the context of {self.capacity}")
         return array.astype(np.int32)
 
-    def whole(self, ids) -> Result:
+    def whole(self, ids, adapter: Adapter | None = None) -> Result:
         """Scores (T, V) and final states (T, d) of a whole sequence, computed without reusing anything."""
         array = self.check_ids(ids)
         cache = self.new_cache(len(array))
@@ -227,7 +254,7 @@ class Network:
         hidden = np.empty((len(array), self.spec.d_model), dtype=np.float32)
         for start in range(0, len(array), self.max_rows):
             part = slice(start, min(start + self.max_rows, len(array)))
-            chunk = Chunk(array[part], start, cache, part.stop - start, len(array))
+            chunk = Chunk(array[part], start, cache, part.stop - start, len(array), adapter)
             with self._lock:
                 self._run([chunk], hidden[part], logits[part], None)
         return logits, hidden

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import native_kernels as nk
+from runtime.adapters.adapter import Adapter
 from runtime.engine.generation import Timing
 from runtime.engine.speculation import Drafter
 from runtime.generate import Piece, Sampling
@@ -34,11 +35,12 @@ class Request:
         deadline_ms: float | None,
         on_cancel: Callable[[Request], None] | None = None,
         drafter: Drafter | None = None,
+        adapter: Adapter | None = None,
     ) -> None:
         self.draft, self.prompt, self.sampling, self.priority = draft, prompt, sampling, priority
         self.submitted = time.perf_counter()
         self.deadline = None if deadline_ms is None else self.submitted + deadline_ms / 1000
-        self.adapter = None  # requests with different adapters never share a step
+        self.adapter = adapter  # requests with different adapters never share a step
         self.cancel_flag = nk.CancelFlag()
         self.finish_reason: str | None = None
         self.error: BaseException | None = None

@@ -94,6 +94,10 @@ class WeightStore:
         """A norm's weight, a bias or a table of positions, float32 and flat."""
         return np.ascontiguousarray(self._float32(name)).reshape(-1)
 
+    def rows(self, name: str) -> int:
+        """Rows of a matrix."""
+        return self._shapes[name][0]
+
     def table(self, name: str, tied: bool) -> Matrix:
         """Rows to look up. tied: of the matrix that is multiplied with, too; otherwise where they lie, as they are."""
         if tied:

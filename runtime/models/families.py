@@ -96,6 +96,11 @@ def _fitting(
     return spec, CanonicalWeights(file, sources)
 
 
+def hugging_face_sources(spec: DecoderSpec, config: Mapping) -> dict[str, Source]:
+    """Where the canonical weights of a model lie in its family's own checkpoints, wherever they were read from."""
+    return _sources(family_of(config), spec, config, {})
+
+
 def _sources(family: ModuleType, spec: DecoderSpec, config: Mapping, stored) -> dict[str, Source]:
     return family.sources(spec, config, stored) if hasattr(family, "sources") else whole(spec)
 
