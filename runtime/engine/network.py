@@ -254,7 +254,7 @@ class Network:
         hidden = np.empty((len(array), self.spec.d_model), dtype=np.float32)
         for start in range(0, len(array), self.max_rows):
             part = slice(start, min(start + self.max_rows, len(array)))
-            chunk = Chunk(array[part], start, cache, part.stop - start, len(array), adapter)
+            chunk = Chunk(array[part], start, cache, part.stop - start, len(array), adapter=adapter)
             with self._lock:
                 self._run([chunk], hidden[part], logits[part], None)
         return logits, hidden

