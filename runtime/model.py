@@ -60,8 +60,9 @@ class Model:
 
     def __init__(self, name: str, config: dict, spec: DecoderSpec, tokenizer, network: Network) -> None:
         self.name, self.config, self.spec, self.tokenizer, self.network = name, config, spec, tokenizer, network
-        self.fim = FimFormat.find(tokenizer.special) if tokenizer else None
-        self.fim_order = "spm" if own_section(config).get("fim_order") == "spm" else "psm"
+        self.fim = FimFormat.find(tokenizer.special, name) if tokenizer else None
+        own_order = "spm" if own_section(config).get("fim_order") == "spm" else None
+        self.fim_order = own_order or (self.fim.order if self.fim else "psm")
         self._writer = PromptWriter(tokenizer, self.fim, self.fim_order, network.check_ids, name)
         self.stop_ids = self._stop_ids()
         self.adapters = Shelf(lambda path, key: load_adapter(path, config, spec, network.weight, key))

@@ -69,7 +69,7 @@ class Draft:
 
 
 class PromptWriter:
-    """Encodes sources for one model. fim: None where the vocabulary has no markers; fim_order: "spm" or "psm".
+    """Encodes sources for one model. fim: None where the vocabulary has no markers; fim_order: one of fim.ORDERS.
 
     check_ids: ids -> int32 array, or ValueError. name: the model's, for messages.
     """

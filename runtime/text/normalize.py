@@ -93,10 +93,10 @@ def _bert(entry: dict) -> Step:
             kept = []
             for c in text:
                 code = ord(c)
-                if c in "\t\n\r" or c in _WHITE:
+                if c in "\t\n\r":
                     kept.append(" ")
                 elif code not in (0, 0xFFFD) and (32 <= code < 127 or code not in controls):
-                    kept.append(c)
+                    kept.append(" " if c in _WHITE else c)
             text = "".join(kept)
         if chinese and not text.isascii():
             text = "".join(f" {c} " if _is_chinese(ord(c)) else c for c in text)

@@ -41,6 +41,32 @@ def test_fim_prompts_of_our_vocabulary(tokenizer):
         fim.prompt([], [], "middle-out")
 
 
+@pytest.mark.parametrize(
+    ("family", "literals", "name", "expected"),
+    [
+        ("qwen", "<|endoftext|> <|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_sep|>", "", "1 P 2 S 3"),
+        ("codegemma", "<bos> <|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_separator|>", "", "0 1 P 2 S 3"),
+        ("granite", "<|end_of_text|> <|fim_prefix|> <|fim_suffix|> <|fim_middle|>", "", "1 P 2 S 3"),
+        ("starcoder", "<|endoftext|> <fim_prefix> <fim_suffix> <fim_middle> <filename>", "", "1 P 2 S 3"),
+        ("mellum", "<|endoftext|> <fim_prefix> <fim_suffix> <fim_middle> <filename>", "Mellum-4b-base", "2 S 1 P 3"),
+        ("deepseek", "<｜begin▁of▁sentence｜> <｜fim▁begin｜> <｜fim▁hole｜> <｜fim▁end｜>", "", "0 1 P 2 S 3"),
+        ("codellama", "<s> ▁<PRE> ▁<SUF> ▁<MID> ▁<EOT>", "", "0 1 P 2 S 3"),
+        ("seed-coder", "<[begin▁of▁sentence]> <[fim-prefix]> <[fim-suffix]> <[fim-middle]>", "", "0 2 S 1 P 3"),
+        ("codestral", "<s> [PREFIX] [SUFFIX] </s>", "", "0 2 S 1 P"),
+    ],
+)
+def test_each_family_writes_its_own_prompt(family, literals, name, expected):
+    fim = FimFormat.find({text: i for i, text in enumerate(literals.split())}, name)
+    assert fim.family == family
+    assert fim.prompt(["P"], ["S"]) == [int(i) if i.isdigit() else i for i in expected.split()]
+    assert {fim.prefix, fim.suffix} <= fim.stop_ids
+
+
+def test_an_order_needs_its_markers():
+    with pytest.raises(ValueError, match="suffix-first"):
+        FimFormat.find({"<s>": 0, "[PREFIX]": 1, "[SUFFIX]": 2}).prompt([], [], "psm")
+
+
 def test_a_vocabulary_without_markers_has_no_fim():
     assert FimFormat.find({"<|endoftext|>": 0, "<|fim_prefix|>": 1}) is None
 
