@@ -81,9 +81,9 @@ class SuffixModel:
         return p
 
     def _checked(self, ids: Sequence[int]) -> bytes:
-        array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
-        wrong = array[(array < 0) | (array >= self.vocab)]
-        if wrong.size:
+        array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
+        if array.size and not 0 <= int(array.min()) <= int(array.max()) < self.vocab:
+            wrong = array[(array < 0) | (array >= self.vocab)]
             raise ValueError(f"id {wrong[0]} is outside the vocabulary of {self.vocab}")
         return array.astype(np.int32).tobytes()
 

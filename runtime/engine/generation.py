@@ -183,7 +183,8 @@ class Generation:
             return
         ids = np.concatenate([self.slot.ids, self._pending])
         guesses, self._odds = self.drafter.propose(ids, most)
-        self._pending = np.concatenate([self._pending, guesses[:most]])
+        if len(guesses):
+            self._pending = np.concatenate([self._pending, guesses[:most]])
 
     def _choose(self, logits: np.ndarray, guess: int | None, odds: np.ndarray | None) -> Piece:
         """Sample the next token, for which `guess` was drawn from `odds` where these are known, and make it text."""

@@ -33,8 +33,9 @@ class Chunk:
 
     length: positions of the whole text that the chunk is part of, 0: no more than it reaches; only rotary positions
     whose frequencies depend on it (dynamic, longrope) look at it.
-    guesses: the rows after the first stand on guesses. Attention then takes each row for itself, so that with quantised
-    weights every row has the bits that a step of its own would give. adapter: changes the weights for this run.
+    guesses: the rows after the first stand on guesses. Attention then takes few of them together, so that with
+    quantised or bfloat16 weights every row has the bits of a step of its own (float32: up to 8 rows).
+    adapter: changes the weights for this run.
     """
 
     ids: np.ndarray  # int32 (rows,)
@@ -213,12 +214,11 @@ class Network:
                 )
             step.ids[row : row + rows] = chunk.ids
             kv_type = CACHE_TYPES[cache.kv_type]
-            if chunk.guesses:
-                for i in range(rows):
-                    last = int(i >= rows - chunk.last)
-                    sequences.append((cache.keys, cache.values, kv_type, cache.capacity, 1, chunk.start + i, last))
-            else:
-                sequences.append((cache.keys, cache.values, kv_type, cache.capacity, rows, chunk.start, chunk.last))
+            together = self._alike_rows(cache.kv_type) if chunk.guesses else rows
+            for at in range(0, rows, together):
+                part = min(together, rows - at)
+                last = min(part, max(0, at + part - (rows - chunk.last)))
+                sequences.append((cache.keys, cache.values, kv_type, cache.capacity, part, chunk.start + at, last))
             for table in step.ropes:
                 if table.by_position:
                     table.fill_to(end)
@@ -226,6 +226,15 @@ class Network:
                     table.fill_rows(row, chunk.start, rows, max(chunk.length, end))
             row += rows
         return plan.run(sequences, {step.hidden: hidden, step.logits: logits}, cancel)
+
+    def _alike_rows(self, kv_type: str) -> int:
+        """Most rows of one sequence for which attention computes the bits of one row: those that go the way of few rows
+        (k_attention_cached.inc), see the same parts of the keys, and read them as stored."""
+        spec = self.spec
+        if kv_type == "q8_0" or any(spec.windows):
+            return 1
+        few = {"avx512": 12, "avx512_vnni": 12, "avx2": 7}.get(nk.isa(), 4)
+        return max(1, few * spec.n_kv_heads // spec.n_heads)
 
     def step(
         self, ids: np.ndarray, start: int, cache: Cache, last: int = 1, cancel: nk.CancelFlag | None = None

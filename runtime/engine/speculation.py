@@ -22,6 +22,8 @@ _MEMORY = 0.95  # an older try counts so much of the next newer one
 _WORTH = 1.03  # expected tokens per cost of a step below which nothing is proposed
 _FIRST_ROW = 0.15  # what one more row costs, in steps of one row, before it was measured
 _NEW = 0.2  # weight of the latest measurement
+_PEAK = 1.5  # a step that took longer than so many usual ones was disturbed: it counts as this
+_NOTHING = np.zeros(0, dtype=np.int32)
 
 
 class Drafter(Protocol):
@@ -39,31 +41,47 @@ class Cost:
     """What a step with more rows costs, in steps of one row; learned from the steps that were run."""
 
     def __init__(self) -> None:
-        self.row = _FIRST_ROW
         self.step: float | None = None  # seconds with one row
+        self._seen: dict[int, tuple[float, float]] = {}  # by powers of two: (rows, seconds), both means
+        self._table: np.ndarray | None = None
 
     def observe(self, rows: int, seconds: float) -> None:
         if rows == 1:
-            self.step = (
-                seconds if self.step is None else min(self.step * 1.02, self.step + _NEW * (seconds - self.step))
-            )
-        elif self.step:
-            row = max(0.0, min(1.0, (seconds / self.step - 1) / (rows - 1)))
-            self.row += _NEW * (row - self.row)
+            self.step = _mean(self.step, seconds)
+        else:
+            group = (rows - 1).bit_length()
+            some, took = self._seen.get(group, (float(rows), seconds))
+            self._seen[group] = (some + _NEW * (rows - some), _mean(took, seconds))
+        self._table = None
+
+    def of_rows(self) -> np.ndarray:
+        """float64 (MOST_DRAFT + 1,): the cost of 1, 2, ... rows, between and beyond those seen in straight lines."""
+        if self._table is None:
+            points = [(1.0, 1.0)]
+            if self.step:
+                for rows, seconds in sorted(self._seen.values()):
+                    points.append((rows, max(points[-1][1], seconds / self.step)))
+            (before, at), (last, cost) = points[-2:] if len(points) > 1 else ((0.0, 1 - _FIRST_ROW), points[0])
+            slope = max(0.0, (cost - at) / (last - before)) if last > before else _FIRST_ROW
+            end = max(MOST_DRAFT + 1.0, last + 1)
+            points.append((end, cost + slope * (end - last)))
+            xs, ys = zip(*points, strict=True)
+            self._table = np.interp(np.arange(1, MOST_DRAFT + 2), xs, ys)
+        return self._table
 
     def best_length(self, sure: float, most: int, extra: float = 0.0) -> int:
         """How many guesses to make if each is right with probability `sure` when those before it were; 0 if it does not
         pay. extra: cost of making one guess, in steps."""
-        expected, best, length, chance = 1.0, _WORTH, 0, 1.0
-        for k in range(1, most + 1):
-            chance *= sure
-            expected += chance
-            worth = expected / (1 + k * (self.row + extra))
-            if worth > best:
-                best, length = worth, k
-            elif chance < 0.01:
-                break
-        return length
+        if most < 1 or sure <= 0:
+            return 0
+        k = np.arange(min(most, MOST_DRAFT) + 1)
+        worth = np.cumsum(min(sure, 0.995) ** k) / (self.of_rows()[: k.size] + extra * k)
+        length = int(worth.argmax())
+        return length if worth[length] > _WORTH else 0
+
+
+def _mean(old: float | None, new: float) -> float:
+    return new if old is None else old + _NEW * (min(new, _PEAK * old) - old)
 
 
 class LookupDrafter:
@@ -82,8 +100,10 @@ class LookupDrafter:
     def propose(self, ids: np.ndarray, most: int) -> tuple[np.ndarray, None]:
         self._model.extend(ids[self._known :])
         self._known = len(ids)
-        length = self.cost.best_length(self._model.confidence(), min(most, MOST_DRAFT))
-        return np.array(self._model.draft(length), dtype=np.int32), None
+        if not self._model.match()[1]:
+            return _NOTHING, None
+        length = self.cost.best_length(self._model.confidence(), most)
+        return np.array(self._model.draft(length), dtype=np.int32) if length else _NOTHING, None
 
     def observe(self, rows: int, seconds: float) -> None:
         self.cost.observe(rows, seconds)

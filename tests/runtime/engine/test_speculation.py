@@ -122,7 +122,8 @@ def test_whole_texts_have_the_same_distribution(model, how):
 def test_a_draft_model_that_is_always_right_takes_few_steps(model):
     prompt = model.prompt("def f(x):\n", 60)
     drafter = ModelDrafter(model.network, Sampling(), model.spec.vocab_size)
-    drafter.cost.row = drafter.cost.step = 0.001
+    drafter.cost.observe(1, 1.0)
+    drafter.cost.observe(8, 1.0)
     drafter._seconds = 0.0
     text = ids_of(model.generate("def f(x):\n", max_tokens=40))
     guesses, odds = drafter.propose(np.concatenate([prompt.ids, text[:5]]).astype(np.int32), 8)
@@ -131,7 +132,8 @@ def test_a_draft_model_that_is_always_right_takes_few_steps(model):
 
 def test_lookup_guesses_from_the_workspace_and_not_across_texts():
     drafter = LookupDrafter(100, [[1, 2, 3, 4, 5, 6], [7, 8, 9]])
-    drafter.cost.row = 0.01
+    drafter.cost.observe(1, 1.0)
+    drafter.cost.observe(8, 1.0)
     for _ in range(3):
         guesses, odds = drafter.propose(np.array([50, 1, 2, 3], np.int32), 10)
         assert odds is None
@@ -151,12 +153,21 @@ def test_longer_guesses_where_they_are_right_and_cheap():
     assert cost.best_length(0.0, 32) == 0 and cost.best_length(0.1, 32) == 0
     assert cost.best_length(0.99, 32) > cost.best_length(0.8, 32) > cost.best_length(0.5, 32) >= 1
     cost.observe(1, 0.010)
-    for _ in range(20):
-        cost.observe(9, 0.010)
-    assert cost.row < 0.01 and cost.best_length(0.9, 32) > 12
+    cost.observe(9, 0.010)
+    assert cost.of_rows()[8] == pytest.approx(1.0) and cost.best_length(0.9, 32) > 12
     for _ in range(40):
         cost.observe(9, 0.090)
-    assert cost.row > 0.9 and cost.best_length(0.9, 32) == 0
+    assert cost.of_rows()[8] == pytest.approx(9.0, rel=0.05) and cost.best_length(0.9, 32) == 0
+    cost.observe(30, 0.090)  # a fixed part that only long guesses make up for
+    assert cost.best_length(0.99, 48) > 24
+
+
+def test_a_disturbed_step_counts_little():
+    cost = Cost()
+    for _ in range(20):
+        cost.observe(1, 0.001)
+    cost.observe(1, 1.0)
+    assert cost.step < 0.0012
 
 
 @pytest.mark.parametrize(
