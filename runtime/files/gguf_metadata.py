@@ -42,15 +42,15 @@ class StringArray:
     def __len__(self) -> int:
         return self.count
 
-    def bytes(self) -> list[bytes]:
-        """The strings as bytes."""
+    def cut(self, text: bool = False) -> list:
+        """The strings as bytes, or with `text` as str (UnicodeDecodeError); a new list each time."""
         from runtime.text._text import cut_strings  # here: that package reads files itself
 
-        return cut_strings(self.raw, self.count)
+        return cut_strings(self.raw, self.count, text)
 
 
 class Metadata(Mapping):
-    """Read-only mapping key -> int, float, bool, str, numpy array (read-only) or list of str.
+    """Read-only mapping key -> int, float, bool, str, numpy array (read-only) or list of str (new each time).
 
     The getters name the key in a FormatError("metadata") where it is missing without a default, or of another type.
     """
@@ -60,15 +60,13 @@ class Metadata(Mapping):
         self._entries = entries
 
     def __getitem__(self, key: str):
-        kind, value, offset = self._entries[key]
+        _, value, offset = self._entries[key]
         if not isinstance(value, StringArray):
             return value
         try:
-            value = [text.decode("utf-8") for text in value.bytes()]
+            return value.cut(text=True)
         except UnicodeDecodeError:
             raise FormatError("utf8", self._path, offset, f"{shown(key)} holds a string that is not UTF-8") from None
-        self._entries[key] = (kind, value, offset)
-        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -127,9 +125,7 @@ class Metadata(Mapping):
         """As strings(), but as bytes that nobody has checked to be UTF-8."""
         self._entries.get(key) or self._typed(key, set(), "")
         value = self._entries[key][1]
-        if isinstance(value, StringArray):
-            return value.bytes()
-        return [text.encode() for text in self.strings(key)]
+        return value.cut() if isinstance(value, StringArray) else [text.encode() for text in self.strings(key)]
 
     def integers(self, key: str) -> np.ndarray:
         """An array of integers of any width, as it is stored; FormatError where it is absent."""

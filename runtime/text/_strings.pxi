@@ -11,6 +11,9 @@ cdef extern from *:
     """
     unsigned long long length_at(const unsigned char *p) noexcept
 
+cdef extern from "Python.h":
+    object PyUnicode_DecodeUTF8(const char *s, Py_ssize_t size, const char *errors)
+
 
 def walk_strings(data, Py_ssize_t at, Py_ssize_t count, Py_ssize_t bound):
     """Step over up to `count` strings from byte `at` of a contiguous buffer.
@@ -38,8 +41,11 @@ def walk_strings(data, Py_ssize_t at, Py_ssize_t count, Py_ssize_t bound):
     return count, at, stopped
 
 
-def cut_strings(data, Py_ssize_t count):
-    """The `count` strings of a contiguous buffer as bytes. ValueError if it does not hold them."""
+def cut_strings(data, Py_ssize_t count, bint text=False):
+    """The `count` strings of a contiguous buffer as bytes, or with `text` as str.
+
+    ValueError if the buffer does not hold them, or holds one that is not UTF-8 (UnicodeDecodeError).
+    """
     cdef Py_buffer view
     cdef const unsigned char *p
     cdef Py_ssize_t size, at = 0
@@ -54,7 +60,10 @@ def cut_strings(data, Py_ssize_t count):
             length = length_at(p + at)
             if length > <unsigned long long>(size - 8 - at):
                 raise ValueError("the buffer ends in a string")
-            found.append(PyBytes_FromStringAndSize(<const char *>(p + at + 8), <Py_ssize_t>length))
+            if text:
+                found.append(PyUnicode_DecodeUTF8(<const char *>(p + at + 8), <Py_ssize_t>length, NULL))
+            else:
+                found.append(PyBytes_FromStringAndSize(<const char *>(p + at + 8), <Py_ssize_t>length))
             at += 8 + <Py_ssize_t>length
             count -= 1
     finally:

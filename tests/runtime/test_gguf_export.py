@@ -128,6 +128,22 @@ def test_metadata_and_tokenizer_travel_with_the_weights(tmp_path):
     }  # fmt: skip
     assert {key: data[key] for key in wanted} == wanted
     assert len(data["tokenizer.ggml.tokens"]) == 300 and json.loads(data["codehearth.config"]) == own
+    model = runtime.load_model(tmp_path / "m.gguf", weights="f32")
+    tokenizer = runtime.load_tokenizer(tmp_path / "m" / "tokenizer.json")
+    assert model.tokenizer.encode(TEXT) == tokenizer.encode(TEXT)
+    assert model.fim_order == "spm"
+
+
+def test_the_embedded_model_answers_from_gguf_as_from_its_folder(tmp_path):
+    embedded = runtime.load_model(weights="f32")
+    runtime.quantize(Path(runtime.__file__).parent / "embedded", tmp_path / "e.gguf", "Q8_0")
+    model = runtime.load_model(tmp_path / "e.gguf", weights="f32")
+    ids = model.tokenizer.encode(TEXT)
+    assert ids == embedded.tokenizer.encode(TEXT)
+    expected, got = embedded.logits(ids), model.logits(ids)
+    assert np.abs(got - expected).max() < 0.1 * expected.std()
+    assert model.infill("def add(a, b):\n    return ", "\n").text == embedded.infill(
+        "def add(a, b):\n    return ", "\n").text  # fmt: skip
 
 
 def test_a_gguf_is_written_again_in_another_type_with_all_it_holds(tmp_path):
