@@ -82,6 +82,8 @@ class Engine:
     ) -> None:
         if idle_minutes is not None and not idle_minutes > 0:
             raise ValueError(f"idle_minutes must be positive, got {idle_minutes!r}")
+        if not hasattr(model.network, "new_cache"):
+            raise ValueError(f"the model {model.name!r} is an encoder: it generates nothing that an engine could serve")
         self.model = model
         self._store = CacheStore(model.network, kv_bytes, reuse_moved)
         self._pace = Pace()

@@ -193,6 +193,32 @@ def test_a_plan_without_room_is_refused():
             PlanBuilder(1, 1, 8, cache).build()
 
 
+def test_a_second_plan_over_the_same_buffers_changes_columns():
+    """Repeats the operations of the first, the product into another place, and multiplies its columns."""
+    small = SmallPlan().build()
+    plain = small.run(([7, 2], 4, 2, keys()))
+    other = small.builder.beginning()
+    factors, bias = rng.standard_normal((2, 10), dtype=np.float32)
+    wide, copy = other.activation(10), other.activation(10)
+    other.repeat(small.builder, 0, HEAD)
+    other.repeat(small.builder, HEAD, len(small.builder), wide)
+    other.scale(wide, other.constant(factors), copy, other.constant(bias), head=True)
+    other.add(copy, small.scores, head=True)
+    scores, cache = np.zeros((2, 10), np.float32), keys()
+    assert other.build().run([(cache, cache.copy(), 0, 8, 2, 4, 2)], {small.scores.index: scores})
+    np.testing.assert_allclose(scores, plain * factors + bias, atol=1e-6)
+    np.testing.assert_array_equal(small.run(([7, 2], 4, 2, keys())), plain)
+    for field, value in ((None, 0), ("n", 11), ("b", 50), ("b", -1), ("bias", 50), ("out_stride", 9), ("a", 50)):
+        wrong = other.beginning()
+        wrong.scale(wide, wrong.constant(factors), small.scores, head=True)
+        if field is None:
+            wrong.build()
+            continue
+        wrong._ops[0][PLAN_FIELDS.index(field)] = value
+        with pytest.raises(ValueError, match="plan operation 0 does not fit"):
+            wrong.build()
+
+
 def test_names_are_the_numbers_of_the_native_side():
     source = nk.__file__.replace("__init__.py", "src/")
     with open(source + "plan.h", encoding="utf-8") as file:

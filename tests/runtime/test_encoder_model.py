@@ -89,6 +89,8 @@ def test_an_empty_text_is_its_special_tokens(make):
 
 
 def test_wrong_arguments_are_refused(make):
+    with pytest.raises(ValueError, match="'small' is an encoder"):
+        runtime.Engine(make())
     for texts in ("one text", [b"bytes"], [None]):
         with pytest.raises(TypeError, match="list of texts"):
             make().embed(texts)
