@@ -67,8 +67,8 @@ class Admission:
     def _in_time(self, request: Request) -> Prompt:
         """As much of the prompt as the deadline allows.
 
-        It is shortened in quarters, so that its start stays put from one keystroke to the next: what was cut for the
-        last one is then in a cache and costs nothing.
+        It is shortened by quarters of the context, so that its start stays put from one keystroke to the next: what
+        was cut for the last one is then in a cache, and is taken even where a little more could be read.
         """
         if request.deadline is None:
             return request.prompt
@@ -78,10 +78,21 @@ class Admission:
         tokens = min(request.sampling.max_tokens, _TOKENS_KEPT) * (self.pace.step or 0.0)
         most = max(_LEAST_CONTEXT, self.pace.rows_in(left - min(left / 2, tokens)) or 0)
         prompt, room = request.prompt, self.model.room(request.sampling.max_tokens)
-        while room > most and len(prompt.ids) - self.store.shared(prompt.ids, request.adapter) > most:
-            room = max(most, room * 3 // 4)
-            prompt = request.draft.fit(room, "prompt_deadline")
+
+        def shorter() -> Prompt:
+            return request.draft.fit(max(_LEAST_CONTEXT, room * 3 // 4), "prompt_deadline")
+
+        while room > most and self._new(prompt, request) > most:
+            prompt, room = shorter(), max(_LEAST_CONTEXT, room * 3 // 4)
+        if prompt is not request.prompt:
+            known = shorter()
+            if self._new(known, request) * 4 <= self._new(prompt, request):
+                return known
         return prompt
+
+    def _new(self, prompt: Prompt, request: Request) -> int:
+        """Ids of the prompt that no cache holds."""
+        return len(prompt.ids) - self.store.shared(prompt.ids, request.adapter)
 
     def _probe(self, prompt: Prompt) -> None:
         """Learn what a row of a prompt costs."""

@@ -46,7 +46,7 @@ def scores(model, store: CacheStore, ids: np.ndarray) -> tuple[np.ndarray, float
     while True:
         chunk = made.chunk(model.network.max_rows)
         ((logits, _),) = model.network.run([chunk])
-        made.take(logits)
+        made.take(logits, 0.0)
         if made.finish_reason is not None:
             store.release(taken[0])
             return logits[-1], (time.perf_counter() - began) * 1000, made.timing.new_tokens

@@ -178,7 +178,7 @@ def test_a_generation_goes_on_exactly_after_a_cancelled_step(kv_type):
                 threading.Timer(0.0001 * number, flag.set).start()
             rows = portion(made.wanted, net.max_rows, net.max_rows)
             result = net.run([made.chunk(rows)], flag)
-            answer += made.take(result[0][0]) if result is not None else []
+            answer += made.take(result[0][0], 0.001) if result is not None else []
         store.release(taken[0])
         return [(piece.id, piece.logprob) for piece in answer]
 

@@ -86,14 +86,15 @@ def test_what_moving_costs_in_a_trained_model():
     model = runtime.load_model()
     lines = (EMBEDDED / "sample.py").read_text(encoding="utf-8").splitlines(keepends=True)
     first = np.array(model.tokenizer.encode("".join(lines))[:400], np.int32)
-    more = np.array(model.tokenizer.encode("import math\n")[:9], np.int32)
+    more = np.array(model.tokenizer.encode("import math\n"), np.int32)
+    n = len(more)
     second = np.concatenate([first[:60], more, first[60:]])
     network = model.network
     cache = network.new_cache(512)
-    for start in range(0, 400, 200):
+    for start in range(0, len(first), 200):
         network.run([Chunk(first[start : start + 200], start, cache)])
-    network.run([Chunk(second[60:69], 60, moved := cache.copy(60, 512))])
-    move(network, cache, moved, [Move(60, 69, 339)])
+    network.run([Chunk(more, 60, moved := cache.copy(60, 512))])
+    move(network, cache, moved, [Move(60, 60 + n, len(first) - 61)])
     ((scores, _),) = network.run([Chunk(second[-1:], len(second) - 1, moved)])
     p, q = (np.exp(x.astype(np.float64) - x.max()) for x in (model.logits(second)[-1], scores[-1]))
     p, q = p / p.sum(), q / q.sum()
