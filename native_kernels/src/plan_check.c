@@ -80,6 +80,12 @@ static int op_fits(const nk_plan *p, const nk_op *op) {
     const int64_t sizes[] = {op->n, op->k, op->heads, op->kv_heads, op->head_dim, op->layer, op->window, op->max_rows};
     for (int i = 0; i < (int)(sizeof sizes / sizeof *sizes); i++)
         if (sizes[i] < 0 || sizes[i] > limit) return 0;
+    const int64_t named[] = {op->a, op->b, op->c, op->out, op->bias, op->b2, op->bias2, op->scratch};
+    for (int i = 0; i < (int)(sizeof named / sizeof *named); i++) // also those that this kind does not use
+        if (named[i] < -1 || named[i] >= p->n_buffers) return 0;
+    const int64_t offsets[] = {op->a_offset, op->c_offset, op->out_offset};
+    for (int i = 0; i < 3; i++)
+        if (offsets[i] < 0 || offsets[i] > (int64_t)1 << 40) return 0;
     if (op->rows_kind < NK_ROWS_ALL || op->rows_kind > NK_ROWS_HEAD) return 0;
     const nk_plan_cache *cache = &p->cache;
     const int head = op->rows_kind == NK_ROWS_HEAD;

@@ -101,7 +101,7 @@ def test_a_plan_does_not_write_to_what_is_read_only():
 def test_random_operations_are_refused_or_run_inside_their_buffers():
     """Whatever the fields say, what is accepted runs without touching the guard bytes around the buffers."""
     accepted = 0
-    for seed in range(4000):
+    for seed in range(1500):
         r = np.random.default_rng(seed)
         b = PlanBuilder(3, 2, 8, (2, 1, 4))
         pools = [np.full(64 + 8, 7, np.int32) for _ in range(4)]
@@ -135,7 +135,7 @@ def test_random_operations_are_refused_or_run_inside_their_buffers():
             assert "outside its table" in str(error)
         for pool, old in zip(pools, before, strict=True):
             np.testing.assert_array_equal(pool[[*range(4), *range(-4, 0)]], old[[*range(4), *range(-4, 0)]])
-    assert accepted > 60
+    assert accepted > 20
 
 
 def test_steps_outside_the_plan_are_refused():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import native_kernels as nk
+from native_kernels.plan import PLAN_FIELDS
 from runtime.engine.network import Chunk, Network
 from runtime.models import twin
 from runtime.models.spec import ACTIVATIONS, DecoderSpec
@@ -213,9 +214,9 @@ def test_what_does_not_fit_is_refused(small):
 
 def test_cancel_takes_effect_inside_a_step():
     rng = np.random.default_rng(0)
-    spec = DecoderSpec(2000, 256, 12, 4, 4, 64, 1024, max_context=256)
+    spec = DecoderSpec(500, 192, 8, 3, 3, 64, 768, max_context=256)
     network = Network(spec, make_weights(spec, rng))
-    ids, cache, flag = rng.integers(0, 2000, 256).astype(np.int32), network.new_cache(), nk.CancelFlag()
+    ids, cache, flag = rng.integers(0, 500, 256).astype(np.int32), network.new_cache(), nk.CancelFlag()
     began = time.perf_counter()
     network.step(ids, 0, cache)
     whole = time.perf_counter() - began
@@ -231,3 +232,27 @@ def test_a_profile_tells_the_time_of_each_operation(small):
     parts = network.profile([Chunk(np.arange(20, dtype=np.int32), 0, network.new_cache())], rounds=2)
     assert [(kind, size) for kind, size, _ in parts] == network.operations()
     assert all(seconds >= 0 for _, _, seconds in parts) and sum(seconds for _, _, seconds in parts) > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_plan_with_a_wrong_field_is_refused_or_stays_inside_its_buffers(seed):
+    """One field of one operation of a whole plan becomes anything: the check refuses it, or it runs."""
+    rng = np.random.default_rng(seed)
+    spec = random_spec(rng)
+    network = Network(spec, make_weights(spec, rng), "q8_0" if seed % 2 else "auto")
+    builder, ids, refused = network._step.builder, np.arange(40, dtype=np.int32), 0
+    for _ in range(50):
+        op, field = builder._ops[int(rng.integers(len(builder._ops)))], int(rng.integers(len(PLAN_FIELDS)))
+        right = op[field]
+        near = [right + 1, right - 1, right * 2, int(rng.integers(len(builder.buffers))), int(rng.integers(64))]
+        op[field] = int(rng.choice([*near, -1, 0, 1, 7, 2**20, 2**31, 2**40, 2**62, -(2**62)]))
+        try:
+            network._plan = builder.build()
+            cache = network.new_cache()
+            network.step(ids, 0, cache, 5)
+            network.step(ids[:1], 40, cache)
+        except ValueError as error:
+            assert "does not fit" in str(error) or "outside its table" in str(error)
+            refused += 1
+        op[field] = right
+    assert refused > 10
