@@ -4,7 +4,10 @@ Prints the instruction set, a self-check of every kernel against reference.py, a
 threaded in GFLOP/s beside numpy's matmul and the measured peak of the CPU. All rows of the table are timed in turns, so
 that they share whatever else the machine does; medians. Knows no models.
 
-    python -m native_kernels [--size 1024] [--repeats 7] [--check-only]
+    python -m native_kernels [--size 1024] [--repeats 7] [--check-only] [--stored all]
+
+With --stored the table is of products with stored weights of each type, as shares of what the CPU can multiply and the
+memory can deliver.
 """
 
 import argparse
@@ -16,7 +19,8 @@ import time
 import numpy as np
 
 import native_kernels as nk
-from native_kernels import _native, reference
+from native_kernels import _native, reference, reference_products
+from native_kernels.qtypes import QTYPES
 
 
 def cases(rng):
@@ -32,12 +36,6 @@ def cases(rng):
     yield "gemm_bf16", (f(37, 65), f(65, 51))
     bits = rng.integers(0x3E00, 0x4000, (50, 129)).astype(np.uint16)
     yield "gemm_bf16", (f(3, 129), bits, None, False, True)
-    w = f(37, 96)
-    blocks = reference.q8_0_quantize(w)
-    yield "q8_0_quantize", (w,)
-    yield "q8_0_dequantize", (blocks, 96)
-    yield "q8_0_pack", (blocks, 96)
-    yield "gemm_q8_0", (f(5, 96), reference.q8_0_pack(blocks, 96), 37)
     ids = rng.integers(0, 11, (3, 7)).astype(np.int32)
     yield "embedding", (f(11, 19), ids)
     yield "embedding_backward", (f(3, 7, 19), ids, f(11, 19))
@@ -96,10 +94,18 @@ def self_check():
         for a, e in zip(actual, expected, strict=True):
             error = np.abs(a - e).max() / max(np.abs(e).max(), 1e-30)
             errors[name] = max(errors.get(name, 0.0), float(error if np.isfinite(error) else np.inf))
+    rng = np.random.default_rng(7)
+    for qtype in QTYPES:
+        blocks = reference_products.random_blocks(rng, qtype, 37, 512)
+        packed = nk.quant_pack(qtype, blocks, 37, 512)
+        x = rng.standard_normal((5, 512)).astype(np.float32)
+        expected = reference_products.gemm_quant(qtype, x, blocks, 37)
+        error = np.abs(nk.gemm_quant(qtype, x, packed, 37) - expected).max() / np.abs(expected).max()
+        errors[f"gemm_quant {qtype}"] = float(error if np.isfinite(error) else np.inf)
     return errors
 
 
-TOLERANCE = 1e-5
+TOLERANCE = 2e-5
 
 
 BF16_ROW = "bfloat16 kernel, all threads"
@@ -175,14 +181,60 @@ def print_table(results, every, peaks):
     print("(shares are of the peak on as many threads; numpy is taken to use all; ratios are medians of paired rounds)")
 
 
+def product(qtype, x, packed, out):
+    nk.gemm_quant(qtype, x, packed, out.shape[1], out=out)
+
+
+def measure_stored(types, repeats):
+    """Products with stored weights on all threads: [(type, GOP/s of many rows, of the peak, GB/s of one row, of reading)].
+    Every product is timed beside the yardstick that bounds it, and the best of each counts.
+
+    Many rows: 512 x 1024 x 1024, int8 multiply-adds (float32 or bfloat16 for float types). One row: as many weights as
+    make 96 MiB, which no cache holds, against reading a buffer of that size.
+    """
+    rng, k = np.random.default_rng(5), 1024
+    x, buffer = rng.standard_normal((512, k)).astype(np.float32), np.ones(96 << 20, np.uint8)
+    rows = []
+    for qtype in types:
+        kind = QTYPES[qtype]
+        block = reference_products.random_blocks(rng, qtype, 1024, k)
+        many = nk.quant_pack(qtype, block, 1024, k)
+        n = (96 << 20) // kind.row_bytes(k) // 1024 * 1024
+        one, out, small = np.tile(many, n // 1024), np.empty((512, 1024), np.float32), np.empty((1, n), np.float32)
+        best = np.zeros(4)
+        for _ in range(repeats):
+            if kind.values > 1:
+                peak = _native._bench_int8_peak(50_000)
+            else:
+                peak = _native._bench_fma_peak(100_000, qtype == "BF16")
+            products = timed(product, (qtype, x, many, out), 2.0 * 512 * k * 1024)
+            reading = _native._bench_read(buffer)
+            decode = timed(product, (qtype, x[:1], one, small), one.size)
+            best = np.maximum(best, (products, peak, decode, reading))
+        rows.append((qtype, *best))
+    return rows
+
+
+def print_stored(rows):
+    print(f"{'stored weights':16} {'512 rows: GOP/s':>16} {'of peak':>8} {'1 row: GB/s':>14} {'of reading':>11}")
+    for qtype, products, peak, decode, reading in rows:
+        print(f"{qtype:16} {products:>16.1f} {products / peak:>8.0%} {decode:>14.1f} {decode / reading:>11.0%}")
+    peak, reading = max(row[2] for row in rows), max(row[4] for row in rows)
+    print(f"measured peaks: {peak:.0f} GOP/s of multiply-adds in registers, {reading:.1f} GB/s of reading 96 MiB")
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m native_kernels", description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=1024, help="rows and columns of the matrices (default 1024)")
     parser.add_argument("--repeats", type=int, default=7, help="rounds of the table (default 7)")
+    parser.add_argument("--stored", metavar="TYPES", help="products with stored weights instead: Q8_0,Q4_K or all")
     parser.add_argument("--check-only", action="store_true", help="no timing")
     options = parser.parse_args(arguments)
     if not 8 <= options.size <= 16384 or not 1 <= options.repeats <= 1000:
         parser.error("--size must be 8 .. 16384 and --repeats 1 .. 1000")
+    types = list(QTYPES) if options.stored == "all" else (options.stored or "").split(",")
+    if options.stored and not set(types) <= set(QTYPES):
+        parser.error(f"--stored knows {', '.join(QTYPES)}, or all")
 
     print(f"instruction set: {nk.isa()} ({nk.why()}); available: {', '.join(nk.available_isas())}")
     print(f"threads: {nk.threads()}")
@@ -201,7 +253,10 @@ def main(arguments=None):
         nk._select(chosen)
     for line in wrong:
         print("  " + line)
-    if not options.check_only:
+    if options.stored and not options.check_only:
+        print()
+        print_stored(measure_stored(types, options.repeats))
+    elif not options.check_only:
         print()
         print_table(*measure(options.size, options.repeats))
     return 1 if wrong else 0

@@ -57,11 +57,6 @@ cdef extern from "kernels.h" nogil:
                          int64_t, int, const float *, const float *, int64_t) noexcept nogil
         void (*gemm_bf16)(int, int, int64_t, int64_t, int64_t, const void *, int, int64_t, const void *, int, int64_t,
                           float *, int64_t, int, const float *, const float *, int64_t) noexcept nogil
-        void (*q8_0_pack)(const uint8_t *, uint8_t *, int64_t, int64_t) noexcept nogil
-        void (*q8_0_quantize)(const float *, uint8_t *, int64_t, int64_t) noexcept nogil
-        void (*q8_0_dequantize)(const uint8_t *, float *, int64_t, int64_t) noexcept nogil
-        void (*gemm_q8_0)(int64_t, int64_t, int64_t, const float *, int64_t, const uint8_t *, float *, int64_t,
-                          const float *, int64_t) noexcept nogil
         void (*quant_pack)(int, const uint8_t *, uint8_t *, int64_t, int64_t) noexcept nogil
         void (*quant_unpack)(int, const uint8_t *, uint8_t *, int64_t, int64_t) noexcept nogil
         void (*dequantize)(int, const uint8_t *, float *, int64_t, int64_t) noexcept nogil

@@ -1,4 +1,4 @@
-# Matrix products: float32 and Q8_0. Included by _native.pyx.
+# Matrix products: float32 and bfloat16. Included by _native.pyx.
 
 ctypedef struct Product:
     int64_t M, N, K, ldr
@@ -83,82 +83,3 @@ def gemm_bf16(a, b, out=None, bint trans_a=False, bint trans_b=False, bias=None,
 
 cdef bint _is_f32(object a):
     return isinstance(a, _ndarray) and a.dtype == _f32
-
-
-def q8_0_quantize(w):
-    """w (N, K), K % 32 == 0 -> uint8 (N, K / 32 * 34): GGUF Q8_0 blocks {f16 scale, 32 int8}, scale = max|w| / 127."""
-    cdef Arr W, O
-    _dense(w, "w", F32, False, &W)
-    if W.nd != 2 or W.shape[1] % 32:
-        raise ValueError(f"w: shape {_show(&W)}, expected (N, K) with K a multiple of 32")
-    out = _empty((W.shape[0], W.shape[1] // 32 * 34), _u8)
-    _dense(out, "out", U8, True, &O)
-    if W.n:
-        with nogil:
-            K.q8_0_quantize(<const float *>W.p, <uint8_t *>O.p, W.shape[0], W.shape[1])
-    return out
-
-
-cdef int _blocks(object blocks, int64_t k, Arr *r) except -1:
-    _dense(blocks, "blocks", U8, False, r)
-    if k < 0 or k % 32 or r.nd != 2 or r.shape[1] != k // 32 * 34:
-        raise ValueError(f"blocks: shape {_show(r)} does not hold rows of K = {k} values as Q8_0 "
-                         f"(K a multiple of 32, 34 bytes per 32 values)")
-    return 0
-
-
-def q8_0_dequantize(blocks, int64_t k):
-    """blocks uint8 (N, k / 32 * 34) in GGUF order -> float32 (N, k)."""
-    cdef Arr Q, O
-    _blocks(blocks, k, &Q)
-    out = _empty((Q.shape[0], k), _f32)
-    _dense(out, "out", F32, True, &O)
-    if O.n:
-        with nogil:
-            K.q8_0_dequantize(<const uint8_t *>Q.p, <float *>O.p, Q.shape[0], k)
-    return out
-
-
-def q8_0_pack(blocks, int64_t k):
-    """blocks uint8 (N, k / 32 * 34) in GGUF order -> uint8 (N * k / 32 * 34,) in the order that gemm_q8_0 reads."""
-    cdef Arr Q, O
-    _blocks(blocks, k, &Q)
-    out = _empty((Q.n,), _u8)
-    _dense(out, "out", U8, True, &O)
-    if O.n:
-        with nogil:
-            K.q8_0_pack(<const uint8_t *>Q.p, <uint8_t *>O.p, Q.shape[0], k)
-    return out
-
-
-def gemm_q8_0(x, packed, int64_t n, out=None, residual=None):
-    """out(M, n) = x(M, K) W^T [+ residual]; packed holds W(n, K) from q8_0_pack of the same instruction set.
-
-    x is quantised per row and block of 32 to int8 with a float scale. Rows of x, out, residual may be apart.
-    """
-    cdef Arr X, P, C, R
-    cdef int64_t M, KK, ldr = 0
-    cdef const float *pr = NULL
-    _rows(x, "x", False, &X)
-    M, KK = X.shape[0], X.shape[1]
-    _dense(packed, "packed", U8, False, &P)
-    if n < 0 or KK % 32 or P.nd != 1 or P.shape[0] != n * (KK // 32) * 34:
-        raise ValueError(f"packed: shape {_show(&P)} does not hold W({n}, {KK}) for x {_show(&X)} "
-                         f"(K a multiple of 32, 34 bytes per 32 values)")
-    if out is None:
-        out = _empty((M, n), _f32)
-    _rows(out, "out", True, &C)
-    _shape2(&C, "out", M, n)
-    _apart(&C, "out", &X, "x", C.stride[0], X.stride[0], n, KK, False)
-    if residual is not None:
-        _rows(residual, "residual", False, &R)
-        _shape2(&R, "residual", M, n)
-        _apart(&C, "out", &R, "residual", C.stride[0], R.stride[0], n, n, True)
-        pr = <const float *>R.p
-        ldr = R.stride[0]
-    if C.n:
-        with nogil:
-            K.gemm_q8_0(M, n, KK, <const float *>X.p, X.stride[0], <const uint8_t *>P.p, <float *>C.p, C.stride[0], pr,
-                        ldr)
-        _finished()
-    return out

@@ -14,9 +14,6 @@ import numpy as np
 from native_kernels.reference_quant import dequantize  # noqa: F401 - twins with a file of their own
 from native_kernels.reference_quantize import quantize  # noqa: F401
 
-Q8_BLOCK = 32  # values per Q8_0 block
-Q8_BYTES = 34  # one float16 scale, 32 int8
-
 
 def _like(result, model):
     """Float64 results go back to float32, unless the caller works in float64."""
@@ -63,76 +60,6 @@ def gemm_bf16(a, b, out=None, trans_a=False, trans_b=False, bias=None, residual=
     """As gemm; operands are uint16 bit patterns of bfloat16, or float32 that is rounded to bfloat16 first."""
     a, b = (bf16_from_bits(x) if x.dtype == np.uint16 else bf16_round(x) for x in (a, b))
     return gemm(a, b, out, trans_a, trans_b, bias, residual, accumulate)
-
-
-def q8_0_quantize(w):
-    """w (N, K) -> uint8 (N, K / 32 * 34). A block: f16 scale = max|w| / 127, 32 int8 = round(w / scale).
-
-    As in ggml, the int8 are found with the float32 scale, before it is rounded to float16, and halves round away from
-    zero.
-    """
-    n, k = w.shape
-    blocks = w.reshape(n, k // Q8_BLOCK, Q8_BLOCK).astype(np.float32)
-    scale = np.abs(blocks).max(axis=-1, keepdims=True) / np.float32(127)
-    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale > 0)
-    values = blocks * inverse
-    values = np.trunc(values + np.copysign(np.float32(0.5), values)).astype(np.int8)
-    raw = np.concatenate([scale.astype("<f2").view(np.uint8), values.view(np.uint8)], axis=-1)
-    return raw.reshape(n, k // Q8_BLOCK * Q8_BYTES)
-
-
-def q8_0_dequantize(blocks, k):
-    """uint8 (N, k / 32 * 34) -> float32 (N, k): scale * int8."""
-    n = blocks.shape[0]
-    raw = np.ascontiguousarray(blocks).reshape(n, k // Q8_BLOCK, Q8_BYTES)
-    scale = np.ascontiguousarray(raw[..., :2]).view("<f2").astype(np.float32)
-    values = np.ascontiguousarray(raw[..., 2:]).view(np.int8).astype(np.float32)
-    return (scale * values).reshape(n, k)
-
-
-def q8_0_pack(blocks, k):
-    """uint8 (N, k / 32 * 34) -> the same bytes, 1-D, in the order that gemm_q8_0 reads.
-
-    Groups of 16 rows: first their scales [k/32][16] float16, then their weights [k/32][8][16][4] int8, so that the next
-    four weights of 16 rows are neighbours. The last N % 16 rows keep the GGUF order.
-    """
-    n, full = blocks.shape[0], blocks.shape[0] // 16 * 16
-    raw = np.ascontiguousarray(blocks).reshape(n, k // Q8_BLOCK, Q8_BYTES)
-    grouped = raw[:full].reshape(full // 16, 16, k // Q8_BLOCK, Q8_BYTES)
-    scales = grouped[..., :2].transpose(0, 2, 1, 3).reshape(full // 16, k // Q8_BLOCK * 32)
-    weights = grouped[..., 2:].reshape(full // 16, 16, k // Q8_BLOCK, 8, 4).transpose(0, 2, 3, 1, 4)
-    return np.concatenate(
-        [np.concatenate([scales, weights.reshape(full // 16, k * 16)], axis=1).reshape(-1), raw[full:].reshape(-1)]
-    )
-
-
-def _unpack(packed, n, k):
-    """The inverse of q8_0_pack: GGUF order (n, k / 32 * 34)."""
-    full, width = n // 16 * 16, k // Q8_BLOCK * Q8_BYTES
-    groups = packed[: full * width].reshape(full // 16, 16 * width)
-    split = k // Q8_BLOCK * 16 * 2
-    scales = groups[:, :split].reshape(full // 16, k // Q8_BLOCK, 16, 2).transpose(0, 2, 1, 3)
-    weights = groups[:, split:].reshape(full // 16, k // Q8_BLOCK, 8, 16, 4).transpose(0, 3, 1, 2, 4)
-    raw = np.concatenate([scales, weights.reshape(full // 16, 16, k // Q8_BLOCK, 32)], axis=-1)
-    return np.concatenate([raw.reshape(full, width), packed[full * width :].reshape(n - full, width)])
-
-
-def gemm_q8_0(x, packed, n, out=None, residual=None):
-    """out(M, n) = x(M, K) W^T [+ residual], W from q8_0_pack of this module.
-
-    Each row of x is cut into blocks of 32, and a block becomes int8 with a float32 scale max|x| / 127. The products
-    within a block are then exact integers; only the sum over blocks rounds.
-    """
-    m, k = x.shape
-    blocks = x.reshape(m, k // Q8_BLOCK, Q8_BLOCK).astype(np.float32)
-    scale = np.abs(blocks).max(axis=-1, keepdims=True) / np.float32(127)
-    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale > 0)
-    rounded = np.rint(blocks * inverse).astype(np.float64) * scale
-    weights = q8_0_dequantize(_unpack(packed, n, k), k).astype(np.float64)
-    c = rounded.reshape(m, k) @ weights.T
-    if residual is not None:
-        c = c + residual
-    return _give(_like(c, x), out)
 
 
 # ---- embedding ------------------------------------------------------------------------------------------------------

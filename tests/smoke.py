@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import native_kernels as nk
-from native_kernels import reference
+from native_kernels import reference, reference_products
 
 
 def kernels() -> None:
@@ -21,12 +21,13 @@ def kernels() -> None:
     q, k, v = (rng.standard_normal((1, 40, 2, 16)).astype(np.float32) for _ in range(3))
     for name in nk.available_isas():
         nk._select(name)
-        packed = nk.q8_0_pack(nk.q8_0_quantize(np.ascontiguousarray(b.T[:, :64])), 64)
+        blocks = nk.quantize("Q8_0", np.ascontiguousarray(b.T[:, :64]))
+        packed = nk.quant_pack("Q8_0", blocks, 45, 64)
         x = np.ascontiguousarray(a[:, :64])
         for got, expected in (
             (nk.gemm(a, b), reference.gemm(a, b)),
             (nk.gemm_bf16(a, b), reference.gemm_bf16(a, b)),
-            (nk.gemm_q8_0(x, packed, 45), reference.gemm_q8_0(x, packed, 45)),
+            (nk.gemm_quant("Q8_0", x, packed, 45), reference_products.gemm_quant("Q8_0", x, blocks, 45)),
             (nk.attention(q, k, v, 0.25)[0], reference.attention(q, k, v, 0.25)[0]),
         ):
             assert np.abs(got - expected).max() <= 2e-5 * np.abs(expected).max(), name

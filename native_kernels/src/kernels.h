@@ -69,16 +69,6 @@ typedef struct {
     void (*gemm_bf16)(int trans_a, int trans_b, int64_t M, int64_t N, int64_t K, const void *A, int a_f32, int64_t lda,
                       const void *B, int b_f32, int64_t ldb, float *C, int64_t ldc, int accumulate, const float *bias,
                       const float *residual, int64_t ldr);
-    // Q8_0 weights W(N,K), K % 32 == 0, re-ordered by q8_0_pack into a buffer of the same size: N * K/32 * 34 bytes.
-    // src: N rows of K/32 blocks {f16 scale, 32 int8} as in the GGUF format.
-    void (*q8_0_pack)(const uint8_t *src, uint8_t *packed, int64_t N, int64_t K);
-    // src(N,K) float -> Q8_0 blocks in GGUF order: scale = max|x| / 127, halves rounded away from zero (as ggml).
-    void (*q8_0_quantize)(const float *src, uint8_t *blocks, int64_t N, int64_t K);
-    void (*q8_0_dequantize)(const uint8_t *blocks, float *dst, int64_t N, int64_t K);
-    // C(M,N) = X(M,K) W^T [+ residual]: activations are quantised per row and block of 32 to int8 with a float scale.
-    void (*gemm_q8_0)(int64_t M, int64_t N, int64_t K, const float *X, int64_t ldx, const uint8_t *packed, float *C,
-                      int64_t ldc, const float *residual, int64_t ldr);
-
     // ---- stored weights of every type (quant_layout.h; `type` is ggml's number) ------------------------------------
     // Re-order N rows of K values into a buffer of the same size, and back; K is a multiple of the type's block.
     void (*quant_pack)(int type, const uint8_t *src, uint8_t *packed, int64_t N, int64_t K);

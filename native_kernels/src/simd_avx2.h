@@ -83,60 +83,32 @@ static inline vf v_sums(const vf r[VW]) { // lane i: the sum of r[i]
     return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
 }
 
-// ---- sixteen int32 sums of int8 products: see simd_generic.h -----------------------------------------------------
-// maddubs wants one unsigned side: |w| (0 .. 128) times x with w's sign. 2 * 128 * 127 < 2^15: it never saturates.
+// ---- sixteen rows at a time (quantised products): see simd_generic.h ----------------------------------------------
 typedef struct {
     __m256i lo, hi;
 } vi16;
-typedef vi16 vw16;
 typedef struct {
     __m256 lo, hi;
 } vf16;
 enum { DOT_BIAS = 0 };
-static inline vi16 i16_start(int32_t activation_sum) {
-    (void)activation_sum;
-    return (vi16){_mm256_setzero_si256(), _mm256_setzero_si256()};
-}
-static inline vw16 w16_load(const int8_t *p) {
-    return (vw16){_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)(p + 32))};
-}
+// maddubs wants one unsigned side: |w| (0 .. 128) times x with w's sign. 2 * 128 * 127 < 2^15: it never saturates.
 static inline __m256i i8_dot4(__m256i acc, __m256i w, __m256i x) {
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
     return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
-static inline vi16 i16_dot4(vi16 acc, vw16 w, const int8_t *x4) {
-    int32_t four;
-    memcpy(&four, x4, 4);
-    __m256i x = _mm256_set1_epi32(four);
-    return (vi16){i8_dot4(acc.lo, w.lo, x), i8_dot4(acc.hi, w.hi, x)};
 }
 static inline vf16 f16x16_load(const uint8_t *p) {
     return (vf16){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
                   _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 16)))};
 }
 static inline vf16 vf16_zero(void) { return (vf16){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
-static inline vf16 vf16_accumulate(vf16 sum, vi16 i, vf16 scale, float x_scale) {
-    __m256 s = _mm256_set1_ps(x_scale);
-    return (vf16){_mm256_fmadd_ps(_mm256_cvtepi32_ps(i.lo), _mm256_mul_ps(scale.lo, s), sum.lo),
-                  _mm256_fmadd_ps(_mm256_cvtepi32_ps(i.hi), _mm256_mul_ps(scale.hi, s), sum.hi)};
-}
-static inline void vf16_store(float *p, vf16 v, const float *residual) {
-    if (residual) {
-        v.lo = _mm256_add_ps(v.lo, _mm256_loadu_ps(residual));
-        v.hi = _mm256_add_ps(v.hi, _mm256_loadu_ps(residual + 8));
-    }
-    _mm256_storeu_ps(p, v.lo);
-    _mm256_storeu_ps(p + 8, v.hi);
-}
-enum { Q8_TILE = 2 }; // 2 rows x (2 sums + 2 floats) leave room for the weights
-
-// ---- lines of stored weights (quantised products): see simd_generic.h ---------------------------------------------
 typedef vi16 vline;
 typedef __m256i vx16;
 typedef __m128i vb16;
 typedef vi16 vn16;
 enum { DOT_NARROW = 1 };
-static inline vline l_load(const void *p) { return w16_load(p); }
+static inline vline l_load(const void *p) {
+    return (vline){_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)p + 1)};
+}
 static inline void l_store(void *p, vline v) {
     _mm256_storeu_si256((__m256i *)p, v.lo);
     _mm256_storeu_si256((__m256i *)p + 1, v.hi);
@@ -223,5 +195,5 @@ static inline int32_t b16_sum(const int8_t *p) { // of sixteen int8
     const __m128i two = _mm_sad_epu8(v, _mm_setzero_si128());
     return _mm_cvtsi128_si32(two) + _mm_extract_epi16(two, 4) - 16 * 128;
 }
-enum { QUANT_FEW = 4 }; // activation rows for which the packed weights are not expanded to memory
+enum { QUANT_FEW = 4 };          // activation rows for which the packed weights are not expanded to memory
 enum { TILE_R = 4, TILE_V = 1 }; // 8 sums, 2 half lines, a broadcast and room to work; the floats stay in memory

@@ -78,53 +78,11 @@ static inline vf v_sums(const vf r[VW]) { // lane i: the sum of r[i]
     return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
 }
 
-// ---- sixteen int32 sums of int8 products: see simd_generic.h -----------------------------------------------------
+// ---- sixteen rows at a time (quantised products): see simd_generic.h ----------------------------------------------
 typedef __m512i vi16;
 typedef __m512 vf16;
-#ifdef __AVX512VNNI__
-// vpdpbusd wants one unsigned side: w + 128. The surplus 128 * sum(x) is known per activation block, and the sum
-// starts at its negative, so that the result is exact for every int8 weight.
-typedef __m512i vw16;
-enum { DOT_BIAS = 128 };
-static inline vw16 w16_load(const int8_t *p) {
-    return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8((char)0x80));
-}
-static inline vi16 i16_dot4(vi16 acc, vw16 w, const int8_t *x4) {
-    int32_t four;
-    memcpy(&four, x4, 4);
-    return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(four));
-}
-#else
-// |w| (0 .. 128) times x with w's sign. 2 * 128 * 127 < 2^15: maddubs never saturates.
-typedef struct {
-    __m512i magnitude;
-    __mmask64 negative;
-} vw16;
-enum { DOT_BIAS = 0 };
-static inline vw16 w16_load(const int8_t *p) {
-    __m512i w = _mm512_loadu_si512(p);
-    return (vw16){_mm512_abs_epi8(w), _mm512_movepi8_mask(w)};
-}
-static inline vi16 i16_dot4(vi16 acc, vw16 w, const int8_t *x4) {
-    int32_t four;
-    memcpy(&four, x4, 4);
-    __m512i x = _mm512_set1_epi32(four);
-    x = _mm512_mask_sub_epi8(x, w.negative, _mm512_setzero_si512(), x);
-    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(w.magnitude, x), _mm512_set1_epi16(1)));
-}
-#endif
-static inline vi16 i16_start(int32_t activation_sum) { return _mm512_set1_epi32(-DOT_BIAS * activation_sum); }
 static inline vf16 f16x16_load(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 static inline vf16 vf16_zero(void) { return _mm512_setzero_ps(); }
-static inline vf16 vf16_accumulate(vf16 sum, vi16 i, vf16 scale, float x_scale) {
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(i), _mm512_mul_ps(scale, _mm512_set1_ps(x_scale)), sum);
-}
-static inline void vf16_store(float *p, vf16 v, const float *residual) {
-    _mm512_storeu_ps(p, residual ? _mm512_add_ps(v, _mm512_loadu_ps(residual)) : v);
-}
-enum { Q8_TILE = 8 }; // 8 rows x (sum + float) leave 16 registers for the weights of a block
-
-// ---- lines of stored weights (quantised products): see simd_generic.h ---------------------------------------------
 typedef __m512i vline;
 typedef __m512i vx16;
 typedef __m128i vb16;
@@ -140,6 +98,13 @@ static inline vline l_or(vline a, vline b) { return _mm512_or_si512(a, b); }
 static inline vline l_lookup(const int8_t t[16], vline index) {
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)t)), index);
 }
+#ifdef __AVX512VNNI__
+// vpdpbusd wants one unsigned side: codes + 128. The surplus 128 * sum(x) is known per block of activations, and the
+// sum starts at its negative, so that the result is exact for every int8 weight.
+enum { DOT_BIAS = 128 };
+#else
+enum { DOT_BIAS = 0 };
+#endif
 static inline vline l_bias(vline v) { return DOT_BIAS ? _mm512_xor_si512(v, _mm512_set1_epi8((char)0x80)) : v; }
 static inline vx16 x16_load(const int8_t *x4) {
     int32_t four;
@@ -163,8 +128,12 @@ static inline vn16 n16_dot(vn16 n, vline w, vx16 x) { return n; }
 static inline vi16 i16_widen(vi16 acc, vn16 n) { return acc; }
 #else
 enum { DOT_NARROW = 1 };
-typedef vw16 vfull;
-static inline vfull l_full(vline w) { return (vw16){_mm512_abs_epi8(w), _mm512_movepi8_mask(w)}; }
+// |w| (0 .. 128) times x with w's sign. 2 * 128 * 127 < 2^15: maddubs never saturates.
+typedef struct {
+    __m512i magnitude;
+    __mmask64 negative;
+} vfull;
+static inline vfull l_full(vline w) { return (vfull){_mm512_abs_epi8(w), _mm512_movepi8_mask(w)}; }
 static inline vn16 n16_dot(vn16 n, vline w, vx16 x) { return _mm512_add_epi16(n, _mm512_maddubs_epi16(w, x)); }
 static inline vi16 i16_widen(vi16 acc, vn16 n) {
     return _mm512_add_epi32(acc, _mm512_madd_epi16(n, _mm512_set1_epi16(1)));
@@ -202,5 +171,5 @@ static inline int32_t b16_sum(const int8_t *p) { // of sixteen int8
     const __m128i two = _mm_sad_epu8(v, _mm_setzero_si128());
     return _mm_cvtsi128_si32(two) + _mm_extract_epi16(two, 4) - 16 * 128;
 }
-enum { QUANT_FEW = 4 }; // activation rows for which the packed weights are not expanded to memory
+enum { QUANT_FEW = 4 };          // activation rows for which the packed weights are not expanded to memory
 enum { TILE_R = 7, TILE_V = 2 }; // 14 sums + 14 floats + 2 lines + 1 broadcast fill 31 registers

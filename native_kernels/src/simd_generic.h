@@ -124,43 +124,16 @@ static inline vf v_sums(const vf r[VW]) { // lane i: the sum of r[i]
     return (vf){v_sum(r[0]), v_sum(r[1]), v_sum(r[2]), v_sum(r[3])};
 }
 
-// ---- sixteen int32 sums of int8 products (the Q8_0 row group) ---------------------------------------------------
-// w16: 16 rows x 4 weights; x4: 4 activations shared by the rows. dot4 is exact for every int8 weight and |x| <= 127.
+// ---- sixteen rows at a time (quantised products) ------------------------------------------------------------------
 typedef int16_t vs8 __attribute__((vector_size(16)));
 typedef struct {
     vf_bits quarter[4]; // four rows each
 } vi16;
 typedef struct {
-    vs8 quarter[4];
-} vw16;
-typedef struct {
     float lane[16];
 } vf16;
-enum { DOT_BIAS = 0 }; // the offset that this ISA adds to the weights; its effect is taken off through i16_start
+enum { DOT_BIAS = 0 }; // the offset that this ISA adds to the weights; its effect is taken off through the sums of the activations
 
-static inline vi16 i16_start(int32_t activation_sum) {
-    (void)activation_sum;
-    vi16 z = {{{0}}};
-    return z;
-}
-static inline vw16 w16_load(const int8_t *p) {
-    vw16 w;
-    memcpy(&w, p, 64);
-    return w;
-}
-// In 16-bit lanes: a sum of two products is at most 2 * 128 * 127 < 2^15.
-static inline vi16 i16_dot4(vi16 acc, vw16 w, const int8_t *x4) {
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the lanes below assume little-endian bytes"
-#endif
-    const int16_t a = x4[0], b = x4[1], c = x4[2], d = x4[3];
-    const vs8 even = {a, c, a, c, a, c, a, c}, odd = {b, d, b, d, b, d, b, d};
-    for (int i = 0; i < 4; i++) {
-        const vf_bits pairs = (vf_bits)(((w.quarter[i] << 8) >> 8) * even + (w.quarter[i] >> 8) * odd);
-        acc.quarter[i] += ((pairs << 16) >> 16) + (pairs >> 16);
-    }
-    return acc;
-}
 static inline vf16 f16x16_load(const uint8_t *p) { // 16 half floats
     vf16 v;
     for (int r = 0; r < 16; r++) {
@@ -174,16 +147,6 @@ static inline vf16 vf16_zero(void) {
     vf16 v = {{0}};
     return v;
 }
-static inline vf16 vf16_accumulate(vf16 sum, vi16 i, vf16 scale, float x_scale) { // sum + i * (scale * x_scale)
-    for (int r = 0; r < 16; r++) sum.lane[r] += (float)i.quarter[r / 4][r % 4] * (scale.lane[r] * x_scale);
-    return sum;
-}
-static inline void vf16_store(float *p, vf16 v, const float *residual) {
-    for (int r = 0; r < 16; r++) p[r] = v.lane[r] + (residual ? residual[r] : 0.0f);
-}
-enum { Q8_TILE = 2 }; // activation rows per pass over the weights
-
-// ---- lines of stored weights (quantised products) -----------------------------------------------------------------
 // A line (vline) is 64 bytes: 16 rows x 4 codes (quant_layout.h). vx16: 4 activations for all rows. vb16: a byte for
 // each of the 16 rows. l_bits(v, right, mask) is (v >> right) & mask in every byte, if mask keeps to the byte's own
 // bits; l_bits_up shifts the other way. Codes are "small" (0 .. 127) or "full" (any int8, stored with DOT_BIAS added).
@@ -235,6 +198,7 @@ static inline vn16 n16_zero(void) { return i16_set1(0); }
 static inline vn16 n16_dot(vn16 n, vline w, vx16 x) { return n; }
 static inline vi16 i16_widen(vi16 acc, vn16 n) { return acc; }
 static inline vfull l_full(vline stored) { return stored; }
+// In 16-bit lanes: a sum of two products is at most 2 * 128 * 127 < 2^15. Little-endian bytes are assumed.
 static inline vi16 i16_dot_full(vi16 acc, vfull w, vx16 x) {
     for (int i = 0; i < 4; i++) {
         const vs8 codes = (vs8)w.quarter[i];
@@ -313,5 +277,5 @@ static inline int32_t b16_sum(const int8_t *p) { // of sixteen int8
     for (int i = 0; i < 16; i++) sum += p[i];
     return sum;
 }
-enum { QUANT_FEW = 1 }; // activation rows for which the packed weights are not expanded to memory
+enum { QUANT_FEW = 1 };          // activation rows for which the packed weights are not expanded to memory
 enum { TILE_R = 2, TILE_V = 1 }; // activation rows x groups of weight rows per pass

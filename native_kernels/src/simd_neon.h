@@ -87,26 +87,15 @@ static inline vf v_load_i8(const uint8_t *p) {
 }
 static inline vf v_sums(const vf r[VW]) { return vpaddq_f32(vpaddq_f32(r[0], r[1]), vpaddq_f32(r[2], r[3])); }
 
-// ---- sixteen int32 sums of int8 products: see simd_generic.h -----------------------------------------------------
+// ---- sixteen rows at a time (quantised products): see simd_generic.h ----------------------------------------------
 typedef struct {
     int32x4_t quarter[4]; // four rows each
 } vi16;
-typedef struct {
-    int8x16_t quarter[4];
-} vw16;
 typedef struct {
     float32x4_t quarter[4];
 } vf16;
 enum { DOT_BIAS = 0 };
 
-static inline vi16 i16_start(int32_t activation_sum) {
-    (void)activation_sum;
-    const int32x4_t z = vdupq_n_s32(0);
-    return (vi16){{z, z, z, z}};
-}
-static inline vw16 w16_load(const int8_t *p) {
-    return (vw16){{vld1q_s8(p), vld1q_s8(p + 16), vld1q_s8(p + 32), vld1q_s8(p + 48)}};
-}
 static inline int32x4_t i8_dot4(int32x4_t acc, int8x16_t w, int8x16_t x) {
 #ifdef __ARM_FEATURE_DOTPROD
     return vdotq_s32(acc, w, x);
@@ -115,33 +104,12 @@ static inline int32x4_t i8_dot4(int32x4_t acc, int8x16_t w, int8x16_t x) {
     return vpadalq_s16(acc, vpaddq_s16(vmull_s8(vget_low_s8(w), vget_low_s8(x)), vmull_high_s8(w, x)));
 #endif
 }
-static inline vi16 i16_dot4(vi16 acc, vw16 w, const int8_t *x4) {
-    int32_t four;
-    memcpy(&four, x4, 4);
-    const int8x16_t x = vreinterpretq_s8_s32(vdupq_n_s32(four));
-    for (int i = 0; i < 4; i++) acc.quarter[i] = i8_dot4(acc.quarter[i], w.quarter[i], x);
-    return acc;
-}
 static inline vf16 f16x16_load(const uint8_t *p) { // 16 half floats
     vf16 v;
     for (int i = 0; i < 4; i++) v.quarter[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p + 8 * i)));
     return v;
 }
 static inline vf16 vf16_zero(void) { return (vf16){{v_zero(), v_zero(), v_zero(), v_zero()}}; }
-static inline vf16 vf16_accumulate(vf16 sum, vi16 i, vf16 scale, float x_scale) { // sum + i * (scale * x_scale)
-    for (int r = 0; r < 4; r++)
-        sum.quarter[r] = vfmaq_f32(sum.quarter[r], vcvtq_f32_s32(i.quarter[r]), vmulq_n_f32(scale.quarter[r], x_scale));
-    return sum;
-}
-static inline void vf16_store(float *p, vf16 v, const float *residual) {
-    for (int r = 0; r < 4; r++) {
-        if (residual) v.quarter[r] = vaddq_f32(v.quarter[r], vld1q_f32(residual + 4 * r));
-        vst1q_f32(p + 4 * r, v.quarter[r]);
-    }
-}
-enum { Q8_TILE = 2 }; // 2 rows x (4 sums + 4 floats) leave 16 registers for the weights and scales
-
-// ---- lines of stored weights (quantised products): see simd_generic.h ---------------------------------------------
 typedef struct {
     uint8x16_t quarter[4];
 } vline;
@@ -261,5 +229,5 @@ static inline void v_to_i8(int8_t *p, vf v) { // |v| <= 127, to nearest even; Na
     memcpy(p, &word, 4);
 }
 static inline int32_t b16_sum(const int8_t *p) { return vaddlvq_s8(vld1q_s8(p)); } // of sixteen int8
-enum { QUANT_FEW = 4 }; // activation rows for which the packed weights are not expanded to memory
+enum { QUANT_FEW = 4 };          // activation rows for which the packed weights are not expanded to memory
 enum { TILE_R = 4, TILE_V = 1 }; // 16 sums, a line of 4 and a broadcast; the floats stay in memory

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import time
+from functools import partial
 
 import numpy as np
 
@@ -119,9 +120,10 @@ def main():
         )
     bf16_rows(options.repeats, rng)
     for M, N, K in Q8_SHAPES:
-        packed = nk.q8_0_pack(nk.q8_0_quantize(rng.standard_normal((N, K)).astype(np.float32)), K)
+        packed = nk.quant_pack("Q8_0", nk.quantize("Q8_0", rng.standard_normal((N, K)).astype(np.float32)), N, K)
         x, out = rng.standard_normal((M, K)).astype(np.float32), np.empty((M, N), np.float32)
-        spent = np.median([seconds(lambda: nk.gemm_q8_0(x, packed, N, out)) for _ in range(options.repeats)])  # noqa: B023
+        product = partial(nk.gemm_quant, "Q8_0", x, packed, N, out=out)
+        spent = np.median([seconds(product) for _ in range(options.repeats)])
         print(
             f"q8_0 {M:4}x{N:5}x{K:5} {2e-9 * M * N * K / spent:7.1f} GOP/s {1e6 * spent:9.1f} us"
             f" {packed.size / spent / 1e9:6.1f} GB/s",

@@ -5,7 +5,8 @@ import struct
 
 import numpy as np
 
-from native_kernels import reference, reference_cache, reference_serve
+from native_kernels import reference, reference_cache, reference_products, reference_quant, reference_serve
+from native_kernels.qtypes import QTYPES
 
 BYTES, FLOATS, DOUBLES = 0, 1, 2
 KINDS = [
@@ -92,31 +93,22 @@ def products(c):
         c.add("gemm_bf16", [*ints, a_f32, b_f32], [], [a, b, Out(before, expected, 1e-5), bias, residual])
 
 
-def q8_0(c):
-    for N, K in [(1, 32), (3, 64), (16, 32), (17, 160), (33, 288), (64, 512)]:
-        w = c.normal(N, K) * np.float32(0.1)
-        blocks = reference.q8_0_quantize(w)
-        packed = reference.q8_0_pack(blocks, K)
-        c.add("q8_0_quantize", [N, K], [], [w, Out(np.zeros_like(blocks), blocks)])
-        c.add("q8_0_pack", [N, K], [], [blocks, Out(np.zeros_like(packed), packed)])
-        values = reference.q8_0_dequantize(blocks, K)
-        c.add("q8_0_dequantize", [N, K], [], [blocks, Out(c.junk(N, K), values)])
-        for M in (1, 2, 5, 9):
-            x, residual = c.normal(M, K), c.normal(M, N) if M != 2 else None
-            out = Out(c.junk(M, N), reference.gemm_q8_0(x, packed, N, residual=residual), 1e-5)
-            c.add("gemm_q8_0", [M, N, K, K, N, N], [], [x, packed, out, residual])
-    # every int8 weight, -128 too, with scales of exactly 1: the integer sums are exact
-    blocks = c.rng.integers(0, 256, (37, 10, 34), dtype=np.uint8)
-    blocks[..., :2] = np.frombuffer(np.float16(1).tobytes(), np.uint8)
-    packed = reference.q8_0_pack(blocks.reshape(37, 340), 320)
-    x = c.rng.integers(-127, 128, (3, 320)).astype(np.float32)
-    x[:, ::32] = 127
-    c.add(
-        "gemm_q8_0",
-        [3, 37, 320, 320, 37, 37],
-        [],
-        [x, packed, Out(c.junk(3, 37), reference.gemm_q8_0(x, packed, 37)), None],
-    )
+def stored(c):
+    for qtype, kind in QTYPES.items():
+        number = kind.number
+        for n, k in [(1, 256), (17, 256), (40, 512)] + ([(16, 32), (33, 96), (70, 160)] if kind.values <= 32 else []):
+            blocks = reference_products.random_blocks(c.rng, qtype, n, k)
+            values = reference_quant.dequantize(qtype, blocks, n, k)
+            ids = c.rng.integers(0, n, 5).astype(np.int32)
+            c.add("dequantize", [number, n, k], [], [blocks, Out(c.junk(n, k), values)])
+            c.add("packed_rows", [number, n, k, 5], [], [blocks, ids, Out(c.junk(5, k), values[ids])])
+            for m in (1, 2, 5, 9):
+                x, bias = c.normal(m, k), c.normal(n) if m != 2 else None
+                residual = c.normal(m, n) if m != 5 else None
+                out = Out(c.junk(m, n), reference_products.gemm_quant(qtype, x, blocks, n, bias, residual), 2e-5)
+                c.add("gemm_quant", [number, m, n, k, k, n, n], [], [x, blocks, out, bias, residual])
+                if kind.values > 1:
+                    c.add("gemm_quant_rows", [number, m, n, k, k, n, n], [], [x, blocks, out, bias, residual])
 
 
 def embeddings(c):
@@ -319,7 +311,7 @@ def write(path, seed):
     cases = Cases(seed)
     for group in (
         products,
-        q8_0,
+        stored,
         embeddings,
         norms,
         positions,

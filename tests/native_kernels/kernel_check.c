@@ -4,6 +4,7 @@
 // differences. The file is written by kernel_cases.py. Knows the table of kernels.h and the order of its arguments.
 #include "kernels.h"
 #include "pool.h"
+#include "quant_layout.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,36 @@ static void *argument(const test_case *c, int i) {
     return c->arrays[i].nbytes < 0 ? NULL : c->arrays[i].block + MARGIN;
 }
 
+// Products with stored weights: the case holds them in the file's order. They are packed, and unpacked again.
+static int stored_weights(const kernel_table *K, const test_case *c) {
+    const int64_t *n = c->ints;
+    const int type = (int)n[0], rows = strcmp(c->name, "packed_rows") == 0,
+              twice = strcmp(c->name, "gemm_quant_rows") == 0;
+    if (!rows && !twice && strcmp(c->name, "gemm_quant") != 0) return 0;
+    const int64_t M = n[1], N = rows ? n[1] : n[2], width = rows ? n[2] : n[3];
+    const uint8_t *blocks = argument(c, rows ? 0 : 1);
+    const size_t bytes = (size_t)(N * nk_row_bytes(nk_block_of(type), width));
+    uint8_t *packed = need(bytes), *back = need(bytes);
+    K->quant_pack(type, blocks, packed, N, width);
+    K->quant_unpack(type, packed, back, N, width);
+    if (memcmp(back, blocks, bytes) != 0) fail("unpacking does not give back what was packed");
+    if (rows) {
+        K->packed_rows(type, packed, N, width, argument(c, 1), n[3], argument(c, 2));
+    } else if (twice) {
+        uint8_t *rounded = need((size_t)K->quant_rows_bytes(M, width) + 64);
+        uint8_t *aligned = rounded + (64 - (uintptr_t)rounded % 64) % 64;
+        K->quantize_rows(M, width, argument(c, 0), n[4], aligned);
+        K->gemm_quant_rows(type, M, N, width, aligned, packed, argument(c, 2), n[5], argument(c, 3), argument(c, 4),
+                           n[6]);
+        free(rounded);
+    } else {
+        K->gemm_quant(type, M, N, width, argument(c, 0), n[4], packed, argument(c, 2), n[5], argument(c, 3),
+                      argument(c, 4), n[6]);
+    }
+    free(packed), free(back);
+    return 1;
+}
+
 static void call(const kernel_table *K, const test_case *c) {
     const int64_t *n = c->ints;
 #define F(i) ((float)c->floats[i])
@@ -84,10 +115,7 @@ static void call(const kernel_table *K, const test_case *c) {
            n[9])
     KERNEL(gemm_bf16, (int)n[0], (int)n[1], n[2], n[3], n[4], P(0), (int)n[10], n[5], P(1), (int)n[11], n[6], P(2),
            n[7], (int)n[8], P(3), P(4), n[9])
-    KERNEL(q8_0_pack, P(0), P(1), n[0], n[1])
-    KERNEL(q8_0_quantize, P(0), P(1), n[0], n[1])
-    KERNEL(q8_0_dequantize, P(0), P(1), n[0], n[1])
-    KERNEL(gemm_q8_0, n[0], n[1], n[2], P(0), n[3], P(1), P(2), n[4], P(3), n[5])
+    KERNEL(dequantize, (int)n[0], P(0), P(1), n[1], n[2])
     KERNEL(embedding, P(0), P(1), P(2), n[0], n[1])
     KERNEL(embedding_backward, P(0), P(1), P(2), n[0], n[1])
     KERNEL(rmsnorm, P(0), P(1), P(2), P(3), n[0], n[1], F(0))
@@ -171,6 +199,7 @@ static void call(const kernel_table *K, const test_case *c) {
         K->attention_cached(&a, sequences, n[6]);
         return;
     }
+    if (stored_weights(K, c)) return;
     if (strcmp(c->name, "sum_squares") == 0) {
         double sum = K->sum_squares(P(0), n[0]);
         memcpy(P(1), &sum, sizeof sum);

@@ -120,19 +120,28 @@ def test_overlap_is_refused_and_interleaved_columns_are_not(normal, close):
         nk.swiglu(wide.reshape(-1)[:20].reshape(1, 20), out=wide.reshape(-1)[10:20].reshape(1, 10))
 
 
-def test_q8_0_sizes_are_checked(normal):
-    with pytest.raises(ValueError, match="multiple of 32"):
-        nk.q8_0_quantize(normal(2, 33))
-    blocks = nk.q8_0_quantize(normal(2, 64))
-    for call in (nk.q8_0_dequantize, nk.q8_0_pack):
-        for k in (32, 63, 96, -64):
-            with pytest.raises(ValueError, match="blocks: shape"):
-                call(blocks, k)
-    packed = nk.q8_0_pack(blocks, 64)
+def test_stored_weights_are_checked(normal):
+    blocks = nk.quantize("Q8_0", normal(2, 64))
+    packed = nk.quant_pack("Q8_0", blocks, 2, 64)
+    for call in (nk.quant_pack, nk.quant_unpack, nk.dequantize):
+        with pytest.raises(ValueError, match="known are F32"):
+            call("Q9_9", blocks, 2, 64)
+        for n, k in ((2, 63), (2, -64), (-1, 64), (2, 0)):
+            with pytest.raises(ValueError, match="whole blocks of 32"):
+                call("Q8_0", blocks, n, k)
+        with pytest.raises(ValueError, match="136 bytes; 3 rows of 64 values as Q8_0 take 204"):
+            call("Q8_0", blocks, 3, 64)
+        with pytest.raises(TypeError, match="expected native uint8"):
+            call("Q8_0", normal(2, 64), 2, 64)
+    with pytest.raises(ValueError, match="packed: 136 bytes"):
+        nk.gemm_quant("Q8_0", normal(1, 64), packed, 3)
     with pytest.raises(ValueError, match="packed"):
-        nk.gemm_q8_0(normal(1, 64), packed, 3)
-    with pytest.raises(ValueError, match="packed"):
-        nk.gemm_q8_0(normal(1, 32), packed, 2)
+        nk.gemm_quant("Q8_0", normal(1, 32), packed, 2)
+    with pytest.raises(ValueError, match="bias"):
+        nk.gemm_quant("Q8_0", normal(1, 64), packed, 2, bias=normal(3))
+    for bad in (-1, 2):
+        with pytest.raises(ValueError, match="ids: values"):
+            nk.packed_rows("Q8_0", packed, 2, 64, np.array([bad], np.int32))
 
 
 def test_empty_arrays_do_nothing():

@@ -15,7 +15,8 @@ KINDS = {"gemm", "q8_0", "attention", "partial_sums", "plan", "all"}
 def calls(normal):
     """Every kernel that needs work buffers, as a function without arguments that returns arrays."""
     a, b, x, weight, bias = normal(70, 90), normal(90, 40), normal(60, 90), normal(90), normal(90)
-    packed = nk.q8_0_pack(nk.q8_0_quantize(normal(40, 96)), 96)
+    packed = nk.quant_pack("Q8_0", nk.quantize("Q8_0", normal(40, 96)), 40, 96)
+    half = nk.quantize("F16", normal(40, 96)).reshape(-1)
     wide = normal(12, 96)
     q, k, v = normal(1, 40, 2, 16), normal(1, 90, 2, 16), normal(1, 90, 2, 16)
     out, lse = nk.attention(q, k, v, 0.25)
@@ -26,7 +27,10 @@ def calls(normal):
         "gemm": lambda: [nk.gemm(a, b)],
         "gemm of few rows": lambda: [nk.gemm(few, b, trans_a=True)],
         "gemm_bf16": lambda: [nk.gemm_bf16(a, b)],
-        "gemm_q8_0": lambda: [nk.gemm_q8_0(wide, packed, 40)],
+        "gemm_quant": lambda: [nk.gemm_quant("Q8_0", wide, packed, 40)],
+        "gemm_quant of one row": lambda: [nk.gemm_quant("Q8_0", wide[:1], packed, 40)],
+        "gemm_quant of F16": lambda: [nk.gemm_quant("F16", wide, half, 40)],
+        "packed_rows": lambda: [nk.packed_rows("Q8_0", packed, 40, 96, np.arange(40, dtype=np.int32))],
         "rmsnorm_backward": lambda: [nk.rmsnorm_backward(x, x, weight, rstd, np.zeros(90, np.float32))],
         "layernorm_backward": lambda: [
             nk.layernorm_backward(x, x, weight, mean, std, np.zeros(90, np.float32), np.zeros(90, np.float32))
