@@ -27,7 +27,7 @@ def kernels() -> None:
         for got, expected in (
             (nk.gemm(a, b), reference.gemm(a, b)),
             (nk.gemm_bf16(a, b), reference.gemm_bf16(a, b)),
-            (nk.gemm_quant("Q8_0", x, packed, 45), reference_products.gemm_quant("Q8_0", x, blocks, 45)),
+            (nk.gemm_quant("Q8_0", x, packed, 45), reference_products.product("Q8_0", x, blocks, 45)),
             (nk.attention(q, k, v, 0.25)[0], reference.attention(q, k, v, 0.25)[0]),
         ):
             assert np.abs(got - expected).max() <= 2e-5 * np.abs(expected).max(), name

@@ -105,7 +105,7 @@ def stored(c):
             for m in (1, 2, 5, 9):
                 x, bias = c.normal(m, k), c.normal(n) if m != 2 else None
                 residual = c.normal(m, n) if m != 5 else None
-                out = Out(c.junk(m, n), reference_products.gemm_quant(qtype, x, blocks, n, bias, residual), 2e-5)
+                out = Out(c.junk(m, n), reference_products.product(qtype, x, blocks, n, bias, residual), 2e-5)
                 c.add("gemm_quant", [number, m, n, k, k, n, n], [], [x, blocks, out, bias, residual])
                 if kind.values > 1:
                     c.add("gemm_quant_rows", [number, m, n, k, k, n, n], [], [x, blocks, out, bias, residual])

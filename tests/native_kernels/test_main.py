@@ -7,11 +7,15 @@ import numpy as np
 
 import native_kernels as nk
 from native_kernels import __main__ as report
-from native_kernels import reference
+from native_kernels import reference, reference_products
 
 
 def test_self_check_covers_every_kernel_that_has_a_twin():
-    twins = {name for name in dir(reference) if not name.startswith("_") and callable(getattr(nk, name, None))}
+    twins = {
+        name
+        for name in {*dir(reference), *dir(reference_products)}
+        if not name.startswith("_") and callable(getattr(nk, name, None))
+    }
     assert twins == set(report.self_check())
 
 
