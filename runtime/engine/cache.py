@@ -80,6 +80,7 @@ class CacheStore:
             raise ValueError("reuse_moved: this model's learned positions cannot be moved")
         self.network, self.kv_bytes, self.reuse_moved = network, kv_bytes, reuse_moved
         self.slots: list[Slot] = []
+        self._given_up: list[Cache] = []  # while room is made: memory for the next cache that costs no page faults
         self._clock = 0
 
     @property
@@ -98,6 +99,7 @@ class CacheStore:
             slot.last_used = self._clock
             self.slots.append(slot)
         self._make_room(0, None, 0)
+        self._given_up = []
 
     def acquire(
         self, ids: np.ndarray, positions: int, must: bool = True, leave: int = 0, adapter: object = None
@@ -107,6 +109,7 @@ class CacheStore:
         None if the budget has no room for it, less `leave` bytes; with `must` it is served all the same. At least the
         prompt's last id is always computed anew, because its scores are needed.
         """
+        self._given_up = []
         positions = min(max(positions, len(ids)), self.network.capacity)
         need = self._bytes(positions)
         best, reused = self._longest(ids, adapter)
@@ -132,6 +135,7 @@ class CacheStore:
         slot.busy, slot.promised = True, need
         self._clock += 1
         slot.last_used = self._clock
+        self._given_up = []
         return slot, reused
 
     def _move(self, slot: Slot, ids: np.ndarray, reused: int) -> None:
@@ -159,6 +163,7 @@ class CacheStore:
         """Its request is done; what it holds may be reused, or given up."""
         slot.busy, slot.moves = False, []
         self._make_room(0, None, 0)
+        self._given_up = []
 
     def clear(self, keep: Slot | None = None) -> None:
         """Give up every slot that is free, but for `keep`."""
@@ -189,8 +194,13 @@ class CacheStore:
         return min(capacity, self.network.capacity)
 
     def _cache(self, positions: int, source: Cache | None, shared: int) -> Cache:
+        """A cache with the first `shared` positions of `source`, in memory that was given up if it has the size."""
         capacity = self._capacity(positions)
-        return source.copy(shared, capacity) if shared else self.network.new_cache(capacity)
+        old = next((cache for cache in self._given_up if cache.capacity == capacity), None)
+        self._given_up = []
+        if shared:
+            return source.copy(shared, capacity, into=old)
+        return old or self.network.new_cache(capacity)
 
     def _make_room(self, need: int, keep: Slot | None, leave: int) -> bool:
         """Give up free slots, the least recently used first, until `need` more bytes fit; false if they cannot."""
@@ -199,5 +209,7 @@ class CacheStore:
         if need > 0 and self.nbytes - sum(slot.held for slot in free) + need > limit:
             return False
         while free and self.nbytes + need > limit:
-            self.slots.remove(free.pop(0))
+            slot = free.pop(0)
+            self.slots.remove(slot)
+            self._given_up.append(slot.cache)
         return True

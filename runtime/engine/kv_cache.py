@@ -37,10 +37,13 @@ class Cache:
             raise ValueError(f"positions {begin} to {end} of a cache for {self.capacity}")
         return self.keys[:, :, begin:end], self.values[:, :, begin:end]
 
-    def copy(self, n_positions: int, capacity: int | None = None) -> Cache:
-        """A new cache with the first n_positions of this one: a fork, or the same sequence with another capacity."""
+    def copy(self, n_positions: int, capacity: int | None = None, into: Cache | None = None) -> Cache:
+        """A new cache with the first n_positions of this one: a fork, or the same sequence with another capacity.
+
+        into: a cache of that capacity which nobody needs any more, whose memory is used.
+        """
         layers, kv_heads, _, _ = self.keys.shape
-        other = Cache(layers, kv_heads, self.head_dim, capacity or self.capacity, self.kv_type)
+        other = into or Cache(layers, kv_heads, self.head_dim, capacity or self.capacity, self.kv_type)
         for mine, theirs in zip(self.rows(0, n_positions), other.rows(0, n_positions), strict=True):
             theirs[...] = mine
         return other

@@ -4,7 +4,8 @@
 
 Each round cancels a request at a random moment of its work, alone or beside others, and waits for its end (cancel), or
 submits a completion while a long prompt of a chat is being read and waits for the first token (overtake), beside the
-time that the same completion takes alone. The first lines say what this machine needs to wake a thread at all.
+time that the same completion takes alone. The first lines say what this machine needs to wake a thread at all; time
+on a processor leaves out what other programs take from it (with one thread, HEARTH_THREADS=1, it is all the work).
 No part of the test suite: it measures, it asserts nothing.
 """
 
@@ -30,8 +31,15 @@ def some_ids(model, n: int) -> np.ndarray:
     return np.array(_random.choices(range(model.spec.vocab_size), k=n), np.int32)
 
 
-def cancelled(engine, model, others: int) -> float:
-    """ms from cancel() to the end of a request, while `others` work too."""
+def worked(engine) -> float:
+    """ms of processor time that the engine's thread has used; 0 where the system does not say."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return 0.0
+    return time.clock_gettime(time.pthread_getcpuclockid(engine._thread.ident)) * 1000
+
+
+def cancelled(engine, model, others: int) -> tuple[float, float]:
+    """ms from cancel() to the end of a request, while `others` work too: on the wall, and of work."""
     room = model.room(64)
     beside = [
         engine.submit(some_ids(model, _random.randint(10, room)), priority="background", max_tokens=64)
@@ -39,16 +47,16 @@ def cancelled(engine, model, others: int) -> float:
     ]
     request = engine.submit(some_ids(model, _random.randint(room // 2, room)), priority="chat", max_tokens=64)
     time.sleep(_random.random() * 0.05)
-    began = time.perf_counter()
+    began, before = time.perf_counter(), worked(engine)
     request.cancel()
     for _ in request:
         pass
-    ms = (time.perf_counter() - began) * 1000
+    ms, work = (time.perf_counter() - began) * 1000, worked(engine) - before
     for other in beside:
         other.cancel()
     for other in beside:
         list(other)
-    return ms
+    return ms, work
 
 
 def first_token(engine, model, after_chat: bool) -> float:
@@ -106,7 +114,9 @@ def main() -> int:
         show("another thread answers", handed_over(options.rounds))
         for others in (0, 3):
             name = f"cancel of a request {'alone' if not others else f'beside {others} others'}"
-            show(name, [cancelled(engine, model, others) for _ in range(options.rounds)])
+            times = [cancelled(engine, model, others) for _ in range(options.rounds)]
+            show(name, [ms for ms, _ in times])
+            show(f"{name}, time on a processor", [work for _, work in times])
         show("first token of a completion alone", [first_token(engine, model, False) for _ in range(options.rounds)])
         overtaking = [first_token(engine, model, True) for _ in range(options.rounds)]
         show("first token of a completion that overtakes a chat's prompt", overtaking)

@@ -31,8 +31,8 @@ class FakeCache:
         keys = self.tokens.view(np.uint8).reshape(1, 1, -1, 4)[:, :, begin:end]
         return keys, np.zeros_like(keys)
 
-    def copy(self, n_positions, capacity=None):
-        twin = FakeCache(capacity or self.capacity)
+    def copy(self, n_positions, capacity=None, into=None):
+        twin = into or FakeCache(capacity or self.capacity)
         twin.tokens[:n_positions] = self.tokens[:n_positions]
         twin.regimes[:n_positions] = self.regimes[:n_positions]
         return twin

@@ -89,6 +89,18 @@ def test_the_least_recently_used_goes_first_and_the_budget_holds():
     assert store.shared(documents[0]) == store.shared(documents[2]) == 199
 
 
+def test_a_new_sequence_takes_the_memory_of_the_one_that_is_given_up():
+    store = CacheStore(FakeNetwork(), kilobytes(2 * 256))
+    oldest, _ = fill(store, ids(200, 1))
+    fill(store, ids(200, 2))
+    newest, _ = fill(store, ids(200, 3))
+    assert newest is not oldest and newest.cache is oldest.cache
+    assert len(store.slots) == len({id(slot.cache) for slot in store.slots}) == 2
+    fork, reused = store.acquire(np.concatenate([ids(200, 3)[:30], ids(100, 4)]), 130)
+    assert reused == 30 and fork.cache is not newest.cache
+    np.testing.assert_array_equal(fork.cache.tokens[:30], newest.ids[:30])
+
+
 def test_a_full_budget_makes_some_wait_and_serves_who_must_be_served():
     store = CacheStore(FakeNetwork(), kilobytes(512))
     first, _ = store.acquire(ids(200, 1), 300)
