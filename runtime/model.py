@@ -23,7 +23,7 @@ from runtime.engine.cache import CacheStore
 from runtime.engine.draft_model import ModelDrafter
 from runtime.engine.generation import Generation
 from runtime.engine.network import Network
-from runtime.engine.speculation import Drafter, LookupDrafter
+from runtime.engine.speculation import Cost, Drafter, LookupDrafter
 from runtime.files import limits
 from runtime.files.errors import FormatError
 from runtime.files.hf_config import own_section
@@ -68,6 +68,7 @@ class Model:
         self.adapters = Shelf(lambda path, key: load_adapter(path, config, spec, network.weight, key))
         self._store = CacheStore(network, 2 * network.cache_bytes)
         self._lock = threading.Lock()
+        self._cost = Cost()  # of checking guesses
 
     def _stop_ids(self) -> frozenset[int]:
         declared = self.config.get("eos_token_id")
@@ -152,7 +153,7 @@ class Model:
                 raise ValueError("give either speculation or a draft model")
             if not self._same_vocabulary(draft):
                 raise ValueError(f"the draft model {draft.name!r} has another vocabulary than {self.name!r}")
-            return ModelDrafter(draft.network, options, self.spec.vocab_size)
+            return ModelDrafter(draft.network, options, self.spec.vocab_size, self._cost)
         if speculation is None:
             if workspace is not None:
                 raise ValueError("a workspace needs speculation='lookup'")
@@ -160,7 +161,7 @@ class Model:
         texts = [workspace] if isinstance(workspace, str) else list(workspace or ())
         if texts and self.tokenizer is None:
             raise ValueError(f"the model {self.name!r} has no tokenizer: it cannot read a workspace")
-        return LookupDrafter(self.spec.vocab_size, [self.tokenizer.encode_array(text) for text in texts])
+        return LookupDrafter(self.spec.vocab_size, [self.tokenizer.encode_array(text) for text in texts], self._cost)
 
     def _same_vocabulary(self, other: Model) -> bool:
         ours, theirs = self.tokenizer, other.tokenizer

@@ -8,6 +8,7 @@ decoding") and Yang et al. 2023 (LLMA). Knows ids; no text and no models.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -81,6 +82,8 @@ class SuffixModel:
         return p
 
     def _checked(self, ids: Sequence[int]) -> bytes:
+        if len(ids) == 1 and 0 <= ids[0] < self.vocab:  # as it comes while a text is written
+            return int(ids[0]).to_bytes(4, sys.byteorder)
         array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
         if array.size and not 0 <= int(array.min()) <= int(array.max()) < self.vocab:
             wrong = array[(array < 0) | (array >= self.vocab)]

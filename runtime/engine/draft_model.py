@@ -25,12 +25,13 @@ _LONGEST_PAUSE = 64  # tokens without a guess after guesses that did not pay
 
 
 class ModelDrafter:
-    """network: of the small model; vocab: rows of the large model's table, of which both know the same tokens.
+    """network: of the small model; vocab: rows of the large model's table, of which both know the same tokens;
+    cost: of the large model, shared by its requests.
 
     It has a cache of its own and serves one request.
     """
 
-    def __init__(self, network: Network, sampling: Sampling, vocab: int) -> None:
+    def __init__(self, network: Network, sampling: Sampling, vocab: int, cost: Cost | None = None) -> None:
         self._network, self._chain, self._vocab = network, sampling.chain(), vocab
         # random numbers of its own: those of the large model must not depend on the guesses that they judge
         self._rng = np.random.default_rng(None if sampling.seed is None else (sampling.seed, 1))
@@ -41,7 +42,7 @@ class ModelDrafter:
         self._rate = _FIRST_RATE
         self._seconds: float | None = None
         self._pause, self._resting = 1, 0
-        self.cost = Cost()
+        self.cost = cost or Cost()
 
     def propose(self, ids: np.ndarray, most: int) -> tuple[np.ndarray, Sequence[np.ndarray] | None]:
         self._learn(ids)

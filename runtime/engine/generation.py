@@ -20,7 +20,7 @@ from runtime.engine.cache import CacheStore, Slot
 from runtime.engine.network import Chunk
 from runtime.engine.schedule import portion
 from runtime.engine.speculation import Drafter
-from runtime.generate import Chooser, Piece, StopRules
+from runtime.generate import Choice, Chooser, Piece, StopRules
 from runtime.prompts import Prompt
 
 
@@ -129,9 +129,10 @@ class Generation:
             ids = ids[-1:]
         # Row i follows the guesses before it: its scores count as long as each of them is the token that was chosen.
         pieces: list[Piece] = []
-        for row, guess in enumerate([*ids[1:].tolist(), None]):
-            odds = self._odds[row] if self._odds and guess is not None else None
-            pieces.append(self._choose(logits[row], guess, odds))
+        guesses = ids[1:].tolist()
+        ready = self._chooser.choose_run(logits, guesses)
+        for row, guess in enumerate([*guesses, None]):
+            pieces.append(self._piece(ready[row] if ready else self._choose(logits[row], row, guess)))
             if guess is not None and (self.finish_reason is not None or pieces[-1].id != guess):
                 self.slot.truncate(start + row + 1)
                 break
@@ -177,7 +178,7 @@ class Generation:
         """Put guesses of what follows behind the pending token."""
         network = self.store.network
         left = min(self._most - self.timing.generated_tokens, network.capacity - len(self.slot)) - 1
-        most = min(left, network.max_rows - 1)
+        most = min(left, network.max_rows - 1, network.alike_rows - 1)
         if most < 1:
             self._odds = None
             return
@@ -186,12 +187,14 @@ class Generation:
         if len(guesses):
             self._pending = np.concatenate([self._pending, guesses[:most]])
 
-    def _choose(self, logits: np.ndarray, guess: int | None, odds: np.ndarray | None) -> Piece:
-        """Sample the next token, for which `guess` was drawn from `odds` where these are known, and make it text."""
-        if odds is None:
-            choice = self._chooser.choose(logits)
-        else:
-            choice = self._chooser.choose_against(logits, guess, odds)
+    def _choose(self, logits: np.ndarray, row: int, guess: int | None) -> Choice:
+        """Sample the token after `row` guesses, for which `guess` was proposed."""
+        if guess is None or not self._odds:
+            return self._chooser.choose(logits)
+        return self._chooser.choose_against(logits, guess, self._odds[row])
+
+    def _piece(self, choice: Choice) -> Piece:
+        """Make a token visible text."""
         self.timing.generated_tokens += 1
         shown, finished = self._stops.feed(choice.id, self._utf8.decode(choice.raw))
         if finished:

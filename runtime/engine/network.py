@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -214,7 +215,7 @@ class Network:
                 )
             step.ids[row : row + rows] = chunk.ids
             kv_type = CACHE_TYPES[cache.kv_type]
-            together = self._alike_rows(cache.kv_type) if chunk.guesses else rows
+            together = self._attended_together(cache.kv_type) if chunk.guesses else rows
             for at in range(0, rows, together):
                 part = min(together, rows - at)
                 last = min(part, max(0, at + part - (rows - chunk.last)))
@@ -227,7 +228,13 @@ class Network:
             row += rows
         return plan.run(sequences, {step.hidden: hidden, step.logits: logits}, cancel)
 
-    def _alike_rows(self, kv_type: str) -> int:
+    @cached_property
+    def alike_rows(self) -> int:
+        """Most rows of a step for which products give the bits that they give to one row."""
+        kinds = {kind for kind, _ in self.operations()}
+        return min(self.max_rows, 8) if kinds & {"product F32", "product F16"} else self.max_rows
+
+    def _attended_together(self, kv_type: str) -> int:
         """Most rows of one sequence for which attention computes the bits of one row: those that go the way of few rows
         (k_attention_cached.inc), see the same parts of the keys, and read them as stored."""
         spec = self.spec

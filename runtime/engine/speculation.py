@@ -20,8 +20,10 @@ MOST_WORKSPACE = 1 << 18  # ids of a text handed in that are kept
 _LEAST_RUN = 3  # ids that must be the same before a place is believed
 _MEMORY = 0.95  # an older try counts so much of the next newer one
 _WORTH = 1.03  # expected tokens per cost of a step below which nothing is proposed
-_FIRST_ROW = 0.15  # what one more row costs, in steps of one row, before it was measured
+_FIRST_ROW = 0.3  # what one more row costs, in steps of one row, before it was measured
+_DEAREST_ROW = 0.7  # more than that was a disturbance: reading the weights once for several rows saves something
 _NEW = 0.2  # weight of the latest measurement
+_FORGET = 0.01  # what is not measured any more goes back to the first belief, so that it is tried again
 _PEAK = 1.5  # a step that took longer than so many usual ones was disturbed: it counts as this
 _NOTHING = np.zeros(0, dtype=np.int32)
 
@@ -38,7 +40,10 @@ class Drafter(Protocol):
 
 
 class Cost:
-    """What a step with more rows costs, in steps of one row; learned from the steps that were run."""
+    """What a step with more rows costs, in steps of one row; learned from the steps of one model that were run.
+
+    A step that was disturbed must not end speculation for good: it moves a mean by a tenth at most.
+    """
 
     def __init__(self) -> None:
         self.step: float | None = None  # seconds with one row
@@ -48,11 +53,17 @@ class Cost:
     def observe(self, rows: int, seconds: float) -> None:
         if rows == 1:
             self.step = _mean(self.step, seconds)
-        else:
+            for group, (some, took) in self._seen.items():
+                self._seen[group] = (some, took + _FORGET * (self._first(some) - took))
+        elif self.step:
             group = (rows - 1).bit_length()
-            some, took = self._seen.get(group, (float(rows), seconds))
+            some, took = self._seen.get(group, (float(rows), self._first(rows)))
             self._seen[group] = (some + _NEW * (rows - some), _mean(took, seconds))
         self._table = None
+
+    def _first(self, rows: float) -> float:
+        """Seconds to expect before anything was seen."""
+        return self.step * (1 + _FIRST_ROW * (rows - 1))
 
     def of_rows(self) -> np.ndarray:
         """float64 (MOST_DRAFT + 1,): the cost of 1, 2, ... rows, between and beyond those seen in straight lines."""
@@ -60,7 +71,8 @@ class Cost:
             points = [(1.0, 1.0)]
             if self.step:
                 for rows, seconds in sorted(self._seen.values()):
-                    points.append((rows, max(points[-1][1], seconds / self.step)))
+                    most = 1 + _DEAREST_ROW * (rows - 1)
+                    points.append((rows, min(most, max(points[-1][1], seconds / self.step))))
             (before, at), (last, cost) = points[-2:] if len(points) > 1 else ((0.0, 1 - _FIRST_ROW), points[0])
             slope = max(0.0, (cost - at) / (last - before)) if last > before else _FIRST_ROW
             end = max(MOST_DRAFT + 1.0, last + 1)
@@ -88,14 +100,14 @@ class LookupDrafter:
     """Guesses that the text goes on as it did where its latest ids stood before, in itself or in the workspace.
 
     vocab: entries of the vocabulary. texts: sequences of ids that the text may repeat, of which the last MOST_WORKSPACE
-    ids are kept.
+    ids are kept. cost: of the model that checks, shared by its requests.
     """
 
-    def __init__(self, vocab: int, texts: Sequence[Sequence[int]] = ()) -> None:
+    def __init__(self, vocab: int, texts: Sequence[Sequence[int]] = (), cost: Cost | None = None) -> None:
         kept = [np.asarray(text)[-MOST_WORKSPACE:] for text in texts]
         self._model = SuffixModel(vocab, kept, least=_LEAST_RUN, memory=_MEMORY)
         self._known = 0
-        self.cost = Cost()
+        self.cost = cost or Cost()
 
     def propose(self, ids: np.ndarray, most: int) -> tuple[np.ndarray, None]:
         self._model.extend(ids[self._known :])

@@ -92,6 +92,25 @@ class Chooser:
             id = self.chain.pick(only(live, constraint.mask(logits.size)))
         return id
 
+    def choose_run(self, logits: np.ndarray, guesses: Sequence[int]) -> list[Choice] | None:
+        """Row i of logits, float32 (n, V), is right if guesses 0 .. i - 1 are what is chosen: the choices of the rows
+        that are right, all at once where that is plain greedy; else None, and nothing has happened."""
+        options = self.sampling
+        plain = self.chain.greedy and not (options.penalises or options.logit_bias or options.logprobs)
+        if not plain or self.constraint.binding:
+            return None
+        best = logits.argmax(axis=1)
+        ids, count = best.tolist(), 1
+        while count < len(ids) and ids[count - 1] == guesses[count - 1]:
+            count += 1
+        tops = logits[np.arange(count), best[:count]]
+        if not np.isfinite(tops).all():
+            check_logits(logits[:count])
+        sums = np.exp(logits[:count] - tops[:, None]).sum(axis=1, dtype=np.float64)
+        logprobs = (-np.log(sums)).tolist()
+        accept = self.constraint.accept
+        return [Choice(id, logprob, (), accept(id)) for id, logprob in zip(ids[:count], logprobs, strict=True)]
+
     def choose_against(self, logits: np.ndarray, guess: int, odds: np.ndarray) -> Choice:
         """`guess` was drawn from `odds`, float64 (V,): accept it with probability min(1, p / q), else draw from what is
         left of p (Leviathan et al. 2023, section 2.3). The choice is distributed as `choose`'s, and is the guess

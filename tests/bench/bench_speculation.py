@@ -28,7 +28,6 @@ import numpy as np
 
 import runtime
 from runtime.engine.generation import Generation
-from runtime.engine.speculation import LookupDrafter
 from runtime.generate import Chooser, Constraint, Sampling
 from runtime.prompts import Prompt
 
@@ -61,18 +60,22 @@ class Forced(Chooser):
 
     def __init__(self, ids) -> None:
         super().__init__(Sampling(max_tokens=len(ids)), (), Constraint(None, frozenset()))
-        self._ids = iter(ids)
+        self._ids = list(ids)
 
-    def choose(self, logits):
-        self.pick(logits)
-        return self.take(next(self._ids), logits)
+    def choose_run(self, logits, guesses):
+        count = 1
+        while count < len(logits) and count < len(self._ids) and guesses[count - 1] == self._ids[count - 1]:
+            count += 1
+        own = super().choose_run(logits[:count], logits[: count - 1].argmax(axis=1).tolist())
+        forced, self._ids = self._ids[:count], self._ids[count:]
+        return [choice._replace(id=id) for choice, id in zip(own, forced, strict=True)]
 
 
 def seconds(model, prompt, text, lookup: bool) -> tuple[float, int]:
     """(time of decoding, steps of the model) for writing `text` after `prompt` (both ids)."""
     ids = np.array(prompt, np.int32)
     slot, reused = model._store.acquire(ids, len(ids) + len(text))
-    drafter = LookupDrafter(model.spec.vocab_size) if lookup else None
+    drafter = model.drafter(Sampling(), "lookup") if lookup else None
     run = Generation(model._store, Prompt(ids), Forced(text), slot, reused, drafter=drafter)
     steps = 0
     try:

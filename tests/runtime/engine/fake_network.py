@@ -62,6 +62,7 @@ class FakeNetwork:
 
     def __init__(self, capacity=1024, max_rows=256, step_ms=0.0, row_ms=0.0, salt=0, border=None):
         self.capacity, self.max_rows, self.salt = capacity, max_rows, salt
+        self.alike_rows = max_rows
         self.border = border
         self.step_ms, self.row_ms = step_ms, row_ms
         self.spec = SimpleNamespace(vocab_size=VOCABULARY, max_context=capacity, positions="rope")

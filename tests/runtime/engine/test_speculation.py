@@ -119,11 +119,17 @@ def test_whole_texts_have_the_same_distribution(model, how):
     assert chi2 < chi_square_bound(len(table) - 1)
 
 
+def cheap(cost):
+    """Further rows cost nothing."""
+    for _ in range(50):
+        cost.observe(1, 1.0)
+        cost.observe(8, 1.0)
+
+
 def test_a_draft_model_that_is_always_right_takes_few_steps(model):
     prompt = model.prompt("def f(x):\n", 60)
     drafter = ModelDrafter(model.network, Sampling(), model.spec.vocab_size)
-    drafter.cost.observe(1, 1.0)
-    drafter.cost.observe(8, 1.0)
+    cheap(drafter.cost)
     drafter._seconds = 0.0
     text = ids_of(model.generate("def f(x):\n", max_tokens=40))
     guesses, odds = drafter.propose(np.concatenate([prompt.ids, text[:5]]).astype(np.int32), 8)
@@ -132,8 +138,7 @@ def test_a_draft_model_that_is_always_right_takes_few_steps(model):
 
 def test_lookup_guesses_from_the_workspace_and_not_across_texts():
     drafter = LookupDrafter(100, [[1, 2, 3, 4, 5, 6], [7, 8, 9]])
-    drafter.cost.observe(1, 1.0)
-    drafter.cost.observe(8, 1.0)
+    cheap(drafter.cost)
     for _ in range(3):
         guesses, odds = drafter.propose(np.array([50, 1, 2, 3], np.int32), 10)
         assert odds is None
@@ -152,14 +157,16 @@ def test_longer_guesses_where_they_are_right_and_cheap():
     cost = Cost()
     assert cost.best_length(0.0, 32) == 0 and cost.best_length(0.1, 32) == 0
     assert cost.best_length(0.99, 32) > cost.best_length(0.8, 32) > cost.best_length(0.5, 32) >= 1
-    cost.observe(1, 0.010)
-    cost.observe(9, 0.010)
-    assert cost.of_rows()[8] == pytest.approx(1.0) and cost.best_length(0.9, 32) > 12
     for _ in range(40):
+        cost.observe(1, 0.010)
+        cost.observe(9, 0.010)
+    assert cost.of_rows()[8] == pytest.approx(1.0, abs=0.05) and cost.best_length(0.9, 32) > 12
+    for _ in range(60):
         cost.observe(9, 0.090)
-    assert cost.of_rows()[8] == pytest.approx(9.0, rel=0.05) and cost.best_length(0.9, 32) == 0
-    cost.observe(30, 0.090)  # a fixed part that only long guesses make up for
-    assert cost.best_length(0.99, 48) > 24
+    assert cost.of_rows()[8] > 6 and cost.best_length(0.6, 32) == 0
+    for _ in range(400):
+        cost.observe(1, 0.010)
+    assert cost.best_length(0.6, 32) > 0  # tried again after a while
 
 
 def test_a_disturbed_step_counts_little():
@@ -168,6 +175,8 @@ def test_a_disturbed_step_counts_little():
         cost.observe(1, 0.001)
     cost.observe(1, 1.0)
     assert cost.step < 0.0012
+    cost.observe(5, 1.0)
+    assert cost.of_rows()[4] < 2.5 and cost.best_length(0.9, 8) > 0
 
 
 @pytest.mark.parametrize(
