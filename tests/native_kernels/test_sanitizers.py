@@ -32,3 +32,20 @@ def test_every_kernel_is_clean_and_agrees_with_the_twin(build_checks, kernel_cas
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
         lines = done.stdout.splitlines()
         assert lines and all(line.endswith(f": {len(names)} cases, 0 failures") for line in lines), done.stdout
+
+
+@pytest.mark.long
+def test_hostile_blocks_harm_no_kernel(build_checks, request):
+    """Random bytes as weights of every type, under the sanitizers, for a part of --minutes; another seed every time."""
+    program = build_checks("NK_SANITIZE=address,undefined") / "block_fuzz"
+    seed = int.from_bytes(os.urandom(4), "little")
+    seconds = max(5, int(60 * request.config.getoption("--minutes")))
+    done = subprocess.run(
+        [str(program), str(seed), str(seconds)],
+        capture_output=True,
+        text=True,
+        timeout=seconds + 300,
+        env={**os.environ, **OPTIONS},
+    )
+    assert done.returncode == 0, f"seed {seed}\n" + done.stdout[-2000:] + done.stderr[-4000:]
+    assert int(done.stdout.split()[0]) > 0
