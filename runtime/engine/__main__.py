@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 
 import runtime
+from runtime.engine.network import Chunk
 from runtime.model import EMBEDDED, Model
 
 ROUNDS = 9
@@ -70,6 +71,20 @@ def show_plan(model: Model) -> None:
     print(f"one cache: keys and values of {shape} = {network.cache_bytes / 1e6:.1f} MB\n")
 
 
+def show_profile(bench: Bench) -> None:
+    """Where the time of one token goes: each kind of operation, and for products what they read a second."""
+    chunk = Chunk(bench.ids[-1:], len(bench.ids) - 1, bench.cache)
+    seconds, sizes, counts = Counter(), Counter(), Counter()
+    for kind, size, spent in bench.model.network.profile([chunk], rounds=20):
+        seconds[kind] += spent
+        sizes[kind] += size
+        counts[kind] += 1
+    print(f"\none token at position {len(bench.ids) - 1}, by kind of operation:")
+    for kind, spent in seconds.most_common(6):
+        rate = f"{sizes[kind] / spent / 1e9:7.1f} GB/s" if sizes[kind] and spent else ""
+        print(f"  {kind:14} {counts[kind]:4} times {spent * 1e6:9.1f} us {rate}")
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m runtime.engine", description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", help="model folder or installed name (default: the bundled one)")
@@ -107,6 +122,7 @@ def main(argv: list[str] | None = None) -> int:
         f"\nafter one more typed token: {warm_ms:.2f} ms with the cache, {median(bench.prompt_ms):.1f} ms without it;"
     )
     print(f"the two scores differ by at most {np.abs(cold - warm).max():.1e} of {np.abs(cold).max():.1f}")
+    show_profile(bench)
     return 0
 
 
