@@ -18,7 +18,7 @@ def spec(config: Mapping, path: object = "config.json") -> DecoderSpec:
     layers = keys.sizes(1, 1)["n_layers"]
     return gemma_like(
         keys,
-        activation=keys.activation("hidden_activation", "hidden_act", default="gelu_pytorch_tanh"),
+        activation=keys.activation("hidden_activation", default="gelu_pytorch_tanh"),
         context=8192,
         kv_heads=4,
         norm_layout="sandwich",

@@ -32,7 +32,7 @@ def spec(config: Mapping, path: object = "config.json") -> DecoderSpec:
         heads=_HEADS,
         context=_CONTEXT,
         kv_heads=4,
-        activation=keys.activation("hidden_activation", "hidden_act", default="gelu_pytorch_tanh"),
+        activation=keys.activation("hidden_activation", default="gelu_pytorch_tanh"),
         norm_layout="sandwich",
         qk_norm="head",
         attention_scale=query_scale(keys),

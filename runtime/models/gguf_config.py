@@ -205,6 +205,9 @@ def fitted(file: WeightFile, spec: DecoderSpec, path: object) -> DecoderSpec:
         "mlp_bias": there("ffn_up", "ffn_down"),
         "head_bias": "output.bias" in file,
     }
+    rotated = keys.integer("rope.dimension_count", spec.head_dim) or spec.head_dim
+    if spec.rope and spec.rope.dim != min(rotated, spec.head_dim):
+        raise keys.metadata.error(keys.key("rope.dimension_count"), "must be the size of a head in this architecture")
     window = keys.integer("attention.sliding_window", 4096 if keys.architecture == "gemma2" else 0, high=limits.CONTEXT)
     fields["windows"] = tuple(window if has else 0 for has in _windowed(keys, spec.n_layers))
     if keys.architecture == "granite" and not keys.metadata.boolean(keys.key("rope.scaling.finetuned"), True):

@@ -137,6 +137,7 @@ def _check_implied(spec: DecoderSpec, architecture: str) -> None:
     scale = spec.attention_scale * (spec.d_model // spec.n_heads if large else spec.head_dim) ** 0.5
     wrong = {
         "which layers rotate": spec.rope is not None and spec.layer_rope != rotated,
+        "an odd number of rotated values": spec.rope is not None and spec.rope.counted > 0,
         "YaRN without rounding": spec.rope is not None and not spec.rope.truncate,
         "the scale of its attention": architecture != "granite" and abs(scale - 1) > 1e-6,
         "experts in some layers only": bool(spec.n_experts) and not all(spec.sparse_layers),

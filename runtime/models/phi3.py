@@ -20,7 +20,7 @@ def spec(config: Mapping, path: object = "config.json") -> DecoderSpec:
         keys,
         context=4096,
         eps=1e-5,
-        rope_options={"aliases": {"su": "longrope", "yarn": "longrope"}},
+        rope_options={"partial": 1.0, "aliases": {"su": "longrope", "yarn": "longrope"}},
         windows=(keys.window(None),) * layers,
     )
 

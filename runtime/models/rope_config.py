@@ -26,13 +26,14 @@ def rope_spec(
     head_dim: int,
     context: int,
     theta: float = 10000.0,
-    partial: float = 1.0,
+    partial: float | None = None,
     table: Mapping | None = None,
     aliases: Mapping[str, str] | None = None,
 ) -> RopeSpec:
     """How a model with this config rotates.
 
     head_dim, context (max_position_embeddings): as the family has read them. theta, partial: its defaults.
+    partial None: a family that rotates whole heads, whatever the config says.
     table: the object to read instead of the config's only one. aliases: other names of rope types in this family.
     """
     shared = table is None
@@ -46,15 +47,24 @@ def rope_spec(
     if any(isinstance(value, Mapping) for value in inner.config.values()):
         raise keys.error("unsupported_model", "rotary positions that differ by layer are not supported in this family")
     theta = inner.number("rope_theta", default=keys.number("rope_theta", default=theta) if shared else theta)
+    fields = {"theta": theta, "kind": kind} | _rotated(keys, inner, shared, head_dim, partial)
+    if kind != "default":
+        fields |= _scaling(keys, inner, kind, context)
+    return keys.build(RopeSpec, **fields)
+
+
+def _rotated(keys: Keys, inner: Keys, shared: bool, head_dim: int, partial: float | None) -> dict:
+    """How many values of a head are rotated, and which number their frequencies count with."""
+    if partial is None:
+        return {"dim": head_dim}
     if shared:
         partial = keys.number("partial_rotary_factor", default=partial)
     partial = inner.number("partial_rotary_factor", default=partial)
     if not 0 < partial <= 1:
         raise keys.error("value", f"partial_rotary_factor must lie above 0 and up to 1, not {partial}")
-    fields = {"theta": theta, "dim": int(head_dim * partial), "kind": kind}
-    if kind != "default":
-        fields |= _scaling(keys, inner, kind, context)
-    return keys.build(RopeSpec, **fields)
+    dim = int(head_dim * partial)
+    # transformers rotates a pair more when the number is odd, and still counts frequencies with the odd one.
+    return {"dim": dim + 1, "counted": dim} if dim % 2 and dim < head_dim else {"dim": dim}
 
 
 def _scaling(keys: Keys, inner: Keys, kind: str, context: int) -> dict:

@@ -49,8 +49,11 @@ class RopeSpec:
     high_freq_factor: float = 4.0
     short_factors: tuple[float, ...] = ()
     long_factors: tuple[float, ...] = ()
+    counted: int = 0  # what exponents of the frequencies are divided by; 0: dim
 
     def __post_init__(self) -> None:
+        if self.counted and self.kind not in ("default", "linear", "llama3"):
+            raise ValueError(f"rope type {self.kind} needs an even number of rotated values, got {self.counted}")
         if self.kind not in KINDS:
             raise ValueError(f"rope type {self.kind!r} is not supported; supported: {', '.join(KINDS)}")
         if not isinstance(self.dim, int) or self.dim < 2 or self.dim % 2:
@@ -88,7 +91,7 @@ class RopeSpec:
 
     def frequencies(self, length: int = 1) -> np.ndarray:
         """Radians per position of each pair, float32 (dim/2,), for a text of `length` positions in all."""
-        steps = np.arange(0, self.dim, 2, dtype=np.float32) / np.float32(self.dim)
+        steps = np.arange(0, self.dim, 2, dtype=np.float32) / np.float32(self.counted or self.dim)
         theta = self.theta
         if self.kind == "dynamic":
             grown = max(length, self.original_context) / self.original_context

@@ -77,7 +77,7 @@ def test_an_unknown_model_type_names_the_known_ones():
         (LLAMA, {"rope_parameters": {"rope_type": "llama3", "factor": 8}}, "lacks 'low_freq_factor'"),
         (LLAMA, {"rope_scaling": {"type": "longrope", "short_factor": [1], "long_factor": [1]}}, "8 numbers, got 1"),
         (LLAMA, {"rope_parameters": {"full_attention": {"rope_type": "default"}}}, "differ by layer"),
-        (LLAMA, {"partial_rotary_factor": 1.5}, "partial_rotary_factor must lie above 0"),
+        (LLAMA, {"model_type": "phi", "partial_rotary_factor": 1.5}, "partial_rotary_factor must lie above 0"),
         (LLAMA, {"rms_norm_eps": float("nan")}, "rms_norm_eps must be a finite number"),
         (LLAMA, {"model_type": "qwen2", "layer_types": ["full_attention"]}, "layer_types must be a list of 2"),
         (LLAMA, {"model_type": "qwen2", "layer_types": ["linear_attention"] * 2}, "layer type 'linear_attention'"),
