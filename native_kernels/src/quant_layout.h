@@ -60,11 +60,5 @@ void nk_pack_group(int type, const uint8_t *src, uint8_t *group, int64_t rows, i
 // Row `row` of a packed matrix of N rows, back in GGUF order.
 void nk_unpack_row(int type, const uint8_t *packed, uint8_t *dst, int64_t row, int64_t N, int64_t K);
 
-// The codes of values k .. k + 31 of a block in GGUF order, a byte each.
-void nk_block_codes(int type, const uint8_t *block, int k, uint8_t code[NK_UNIT]);
-// What it holds of small numbers beside codes and float16 scales: Q2_K 16 bytes (scale | minimum << 4), Q3_K 16 six-bit
-// scales (plus 32), Q4_K and Q5_K 8 pairs {scale, minimum} of six bits, Q6_K 16 int8 scales, IQ4_XS 8 six-bit scales.
-void nk_block_scales(int type, const uint8_t *block, uint8_t number[16]);
-
 // One row in GGUF order -> K floats: the bits of ggml's dequantize_row_* functions.
 void nk_dequantize_row(int type, const uint8_t *row, float *dst, int64_t K);

@@ -1,104 +1,14 @@
 // Moves stored weights between GGUF order and the packed order of quant_layout.h. Bytes only: knows no arithmetic.
 #include "pool.h"
+#include "quant_codes.h"
 #include "quant_layout.h"
 #include <string.h>
 
-static const nk_block blocks[NK_TYPES] = {
-    [NK_F32] = {1, 4, 0, 0, 0},       [NK_F16] = {1, 2, 0, 0, 0},       [NK_BF16] = {1, 2, 0, 0, 0},
-    [NK_Q4_0] = {32, 18, 4, 0, 2},    [NK_Q4_1] = {32, 20, 4, 0, 4},    [NK_Q5_0] = {32, 22, 4, 1, 2},
-    [NK_Q5_1] = {32, 24, 4, 1, 4},    [NK_Q8_0] = {32, 34, 8, 0, 2},    [NK_Q2_K] = {256, 84, 2, 0, 20},
-    [NK_Q3_K] = {256, 110, 2, 1, 14}, [NK_Q4_K] = {256, 144, 4, 0, 16}, [NK_Q5_K] = {256, 176, 4, 1, 16},
-    [NK_Q6_K] = {256, 210, 4, 2, 18}, [NK_IQ4_NL] = {32, 18, 4, 0, 2},  [NK_IQ4_XS] = {256, 136, 4, 0, 8},
-    [NK_MXFP4] = {32, 17, 4, 0, 1},
-};
-
 const nk_block *nk_block_of(int64_t type) {
-    return type >= 0 && type < NK_TYPES && blocks[type].values ? &blocks[type] : NULL;
+    return type >= 0 && type < NK_TYPES && block_shapes[type].values ? &block_shapes[type] : NULL;
 }
 
-// ---- where a GGUF block keeps its codes ----------------------------------------------------------------------------
-// The codes of a block stand in runs: 16 or 32 consecutive values in as many consecutive bytes, at the same bits.
-typedef struct {
-    int first, shift; // byte of the run's first value, lowest bit
-} run;
-
-static int run_values(int type) { // 16: formats whose 32 values take the low, then the high halves of 16 bytes
-    switch (type) {
-    case NK_Q2_K:
-    case NK_Q3_K:
-    case NK_Q4_K:
-    case NK_Q5_K:
-    case NK_Q6_K:
-    case NK_Q8_0:
-        return 32;
-    default:
-        return 16;
-    }
-}
-
-static run low_run(int type, int k) { // of value k
-    const int half = k / 128, in = k % 128;
-    switch (type) {
-    case NK_Q8_0:
-        return (run){2 + k, 0};
-    case NK_Q2_K:
-        return (run){16 + 32 * half, in / 32 * 2};
-    case NK_Q3_K:
-        return (run){32 + 32 * half, in / 32 * 2};
-    case NK_Q4_K:
-        return (run){16 + k / 64 * 32, k % 64 / 32 * 4};
-    case NK_Q5_K:
-        return (run){48 + k / 64 * 32, k % 64 / 32 * 4};
-    case NK_Q6_K:
-        return (run){64 * half + in % 64, in / 64 * 4};
-    case NK_IQ4_XS:
-        return (run){8 + k / 32 * 16, k % 32 / 16 * 4};
-    case NK_Q4_1:
-        return (run){4, k / 16 * 4};
-    case NK_Q5_0:
-        return (run){6, k / 16 * 4};
-    case NK_Q5_1:
-        return (run){8, k / 16 * 4};
-    case NK_MXFP4:
-        return (run){1, k / 16 * 4};
-    default: // Q4_0, IQ4_NL
-        return (run){2, k / 16 * 4};
-    }
-}
-
-// The high bits of K-quants stand in runs of 32; Q5_0 and Q5_1 keep theirs in one little-endian word at the byte given.
-static run high_run(int type, int k) {
-    switch (type) {
-    case NK_Q3_K:
-        return (run){0, k / 32};
-    case NK_Q5_K:
-        return (run){16, k / 32};
-    case NK_Q6_K:
-        return (run){128 + k / 128 * 32, k % 128 / 32 * 2};
-    case NK_Q5_0:
-        return (run){2, 0};
-    default: // Q5_1
-        return (run){4, 0};
-    }
-}
-
-void nk_block_codes(int type, const uint8_t *block, int k, uint8_t code[NK_UNIT]) {
-    const nk_block *b = &blocks[type];
-    const int n = run_values(type), mask = (1 << b->low_bits) - 1;
-    for (int at = 0; at < NK_UNIT; at += n) {
-        const run r = low_run(type, k + at);
-        for (int i = 0; i < n; i++) code[at + i] = (uint8_t)(block[r.first + i] >> r.shift & mask);
-    }
-    if (!b->high_bits) return;
-    const run r = high_run(type, k);
-    if (b->values == 32)
-        for (int i = 0; i < NK_UNIT; i++) code[i] |= (uint8_t)((block[r.first + i / 8] >> i % 8 & 1) << b->low_bits);
-    else
-        for (int i = 0; i < NK_UNIT; i++)
-            code[i] |= (uint8_t)((block[r.first + i] >> r.shift & ((1 << b->high_bits) - 1)) << b->low_bits);
-}
-
-static void write_codes(int type, const nk_block *b, uint8_t *block, int k, const uint8_t code[NK_UNIT]) {
+INLINED void write_codes(const int type, const nk_block *b, uint8_t *block, int k, const uint8_t code[NK_UNIT]) {
     const int n = run_values(type), mask = (1 << b->low_bits) - 1;
     for (int at = 0; at < NK_UNIT; at += n) {
         const run r = low_run(type, k + at);
@@ -114,14 +24,14 @@ static void write_codes(int type, const nk_block *b, uint8_t *block, int k, cons
 
 // ---- one row of a group ------------------------------------------------------------------------------------------
 // The codes of row r. In a line of 64 bytes the row owns bytes 4 r .. 4 r + 3, which this file moves as one word.
-static uint32_t word_at(const uint8_t *p) {
+INLINED uint32_t word_at(const uint8_t *p) {
     uint32_t w;
     memcpy(&w, p, 4);
     return w;
 }
-static void put_word(uint8_t *p, uint32_t w) { memcpy(p, &w, 4); }
+INLINED void put_word(uint8_t *p, uint32_t w) { memcpy(p, &w, 4); }
 
-static void pack_unit(const nk_block *b, uint8_t *low, uint8_t *high, int r, const uint8_t code[NK_UNIT]) {
+INLINED void pack_unit(const nk_block *b, uint8_t *low, uint8_t *high, int r, const uint8_t code[NK_UNIT]) {
     uint32_t line[8];
     memcpy(line, code, NK_UNIT);
     low += 4 * r, high += 4 * r;
@@ -149,7 +59,7 @@ static void pack_unit(const nk_block *b, uint8_t *low, uint8_t *high, int r, con
     }
 }
 
-static void unpack_unit(const nk_block *b, const uint8_t *low, const uint8_t *high, int r, uint8_t code[NK_UNIT]) {
+INLINED void unpack_unit(const nk_block *b, const uint8_t *low, const uint8_t *high, int r, uint8_t code[NK_UNIT]) {
     uint32_t line[8];
     low += 4 * r, high += 4 * r;
     for (int s = 0; s < 8; s++) {
@@ -170,14 +80,9 @@ static void unpack_unit(const nk_block *b, const uint8_t *low, const uint8_t *hi
 // ---- scales ------------------------------------------------------------------------------------------------------
 // Moves what a block holds beside its codes. `to` is the group's record of 16 x scale_bytes; k_quant_types.inc reads
 // it.
-static uint16_t half_at(const uint8_t *p) {
-    uint16_t h;
-    memcpy(&h, p, 2);
-    return h;
-}
 // Six-bit numbers of 16 rows: `four` holds the low four bits of numbers 2 h and 2 h + 1 in the halves of byte (h, r),
 // `two` the high two bits of numbers 4 h .. 4 h + 3, lowest first, in byte (h, r).
-static void put_six(uint8_t *four, uint8_t *two, int r, const uint8_t *number, int count) {
+INLINED void put_six(uint8_t *four, uint8_t *two, int r, const uint8_t *number, int count) {
     for (int h = 0; h < count / 2; h++)
         four[16 * h + r] = (uint8_t)((number[2 * h] & 15) | (number[2 * h + 1] & 15) << 4);
     for (int h = 0; h < count / 4; h++) {
@@ -186,7 +91,7 @@ static void put_six(uint8_t *four, uint8_t *two, int r, const uint8_t *number, i
         two[16 * h + r] = (uint8_t)v;
     }
 }
-static void get_six(const uint8_t *four, const uint8_t *two, int r, uint8_t *number, int count) {
+INLINED void get_six(const uint8_t *four, const uint8_t *two, int r, uint8_t *number, int count) {
     for (int j = 0; j < count; j++)
         number[j] =
             (uint8_t)((four[16 * (j / 2) + r] >> 4 * (j & 1) & 15) | (two[16 * (j / 4) + r] >> 2 * (j & 3) & 3) << 4);
@@ -196,7 +101,7 @@ static void get_six(const uint8_t *four, const uint8_t *two, int r, uint8_t *num
 typedef struct {
     int halves, half[2]; // how many, at which bytes of the block
 } half_fields;
-static half_fields halves_of(int type) {
+INLINED half_fields halves_of(const int type) {
     switch (type) {
     case NK_Q4_1:
     case NK_Q5_1:
@@ -216,43 +121,12 @@ static half_fields halves_of(int type) {
     }
 }
 
-void nk_block_scales(int type, const uint8_t *block, uint8_t number[16]) {
-    const uint8_t *s = block + 4;
-    switch (type) {
-    case NK_Q4_K:
-    case NK_Q5_K:
-        for (int j = 0; j < 4; j++) {
-            number[2 * j] = s[j] & 63, number[2 * j + 1] = s[4 + j] & 63;
-            number[8 + 2 * j] = (uint8_t)((s[8 + j] & 15) | s[j] >> 6 << 4);
-            number[9 + 2 * j] = (uint8_t)(s[8 + j] >> 4 | s[4 + j] >> 6 << 4);
-        }
-        break;
-    case NK_Q2_K:
-        memcpy(number, block, 16);
-        break;
-    case NK_Q3_K:
-        s = block + 96;
-        for (int j = 0; j < 16; j++)
-            number[j] = (uint8_t)((s[j & 7] >> 4 * (j >> 3) & 15) | (s[8 + (j & 3)] >> 2 * (j >> 2) & 3) << 4);
-        break;
-    case NK_Q6_K:
-        memcpy(number, block + 192, 16);
-        break;
-    case NK_IQ4_XS:
-        for (int j = 0; j < 8; j++)
-            number[j] = (uint8_t)((s[j / 2] >> 4 * (j & 1) & 15) | (half_at(block + 2) >> 2 * j & 3) << 4);
-        break;
-    default:
-        break;
-    }
-}
-
-static void pack_scales(int type, const uint8_t *block, uint8_t *to, int r) {
+INLINED void pack_scales(const int type, const uint8_t *block, uint8_t *to, int r) {
     const half_fields f = halves_of(type);
     for (int i = 0; i < f.halves; i++) memcpy(to + 32 * i + 2 * r, block + f.half[i], 2);
     to += 32 * f.halves;
     uint8_t number[16];
-    nk_block_scales(type, block, number);
+    block_scales(type, block, number);
     switch (type) {
     case NK_MXFP4:
         to[r] = block[0];
@@ -274,7 +148,7 @@ static void pack_scales(int type, const uint8_t *block, uint8_t *to, int r) {
     }
 }
 
-static void unpack_scales(int type, const uint8_t *from, uint8_t *block, int r) {
+INLINED void unpack_scales(const int type, const uint8_t *from, uint8_t *block, int r) {
     const half_fields f = halves_of(type);
     for (int i = 0; i < f.halves; i++) memcpy(block + f.half[i], from + 32 * i + 2 * r, 2);
     from += 32 * f.halves;
@@ -326,8 +200,8 @@ static void unpack_scales(int type, const uint8_t *from, uint8_t *block, int r) 
 }
 
 // ---- groups ------------------------------------------------------------------------------------------------------
-void nk_pack_group(int type, const uint8_t *src, uint8_t *group, int64_t rows, int64_t K) {
-    const nk_block *b = &blocks[type];
+INLINED void pack_group(const int type, const uint8_t *src, uint8_t *group, int64_t rows, int64_t K) {
+    const nk_block *b = &block_shapes[type];
     const int64_t row_bytes = nk_row_bytes(b, K), units = b->values / NK_UNIT;
     uint8_t *low = group, *high = group + nk_high_plane(b, K), *scales = group + nk_scale_plane(b, K);
     if (rows < NK_GROUP) memset(group, 0, (size_t)(row_bytes * NK_GROUP));
@@ -336,7 +210,7 @@ void nk_pack_group(int type, const uint8_t *src, uint8_t *group, int64_t rows, i
             const uint8_t *block = src + r * row_bytes + i * b->bytes;
             uint8_t code[NK_UNIT];
             for (int64_t u = 0; u < units; u++) {
-                nk_block_codes(type, block, (int)u * NK_UNIT, code);
+                block_codes(type, block, (int)u * NK_UNIT, code);
                 pack_unit(b, low + u * 64 * b->low_bits, high + u * 64 * b->high_bits, r, code);
             }
             pack_scales(type, block, scales, r);
@@ -345,8 +219,8 @@ void nk_pack_group(int type, const uint8_t *src, uint8_t *group, int64_t rows, i
     }
 }
 
-static void unpack_group_row(int type, const uint8_t *group, uint8_t *dst, int r, int64_t K) {
-    const nk_block *b = &blocks[type];
+INLINED void unpack_row(const int type, const uint8_t *group, uint8_t *dst, int r, int64_t K) {
+    const nk_block *b = &block_shapes[type];
     const int64_t units = b->values / NK_UNIT;
     const uint8_t *low = group, *high = group + nk_high_plane(b, K), *scales = group + nk_scale_plane(b, K);
     for (int64_t i = 0; i < K / b->values; i++, dst += b->bytes) {
@@ -361,9 +235,31 @@ static void unpack_group_row(int type, const uint8_t *group, uint8_t *dst, int r
     }
 }
 
+void nk_pack_group(int type, const uint8_t *src, uint8_t *group, int64_t rows, int64_t K) {
+    switch (type) {
+#define CASE(name)                                                                                                     \
+    case name:                                                                                                         \
+        pack_group(name, src, group, rows, K);                                                                         \
+        break;
+        EACH_QUANTISED_TYPE(CASE)
+#undef CASE
+    }
+}
+
+static void unpack_group_row(int type, const uint8_t *group, uint8_t *dst, int r, int64_t K) {
+    switch (type) {
+#define CASE(name)                                                                                                     \
+    case name:                                                                                                         \
+        unpack_row(name, group, dst, r, K);                                                                            \
+        break;
+        EACH_QUANTISED_TYPE(CASE)
+#undef CASE
+    }
+}
+
 void nk_unpack_row(int type, const uint8_t *packed, uint8_t *dst, int64_t row, int64_t N, int64_t K) {
-    const int64_t row_bytes = nk_row_bytes(&blocks[type], K), grouped = N / NK_GROUP * NK_GROUP;
-    if (blocks[type].values == 1 || row >= grouped)
+    const int64_t row_bytes = nk_row_bytes(&block_shapes[type], K), grouped = N / NK_GROUP * NK_GROUP;
+    if (block_shapes[type].values == 1 || row >= grouped)
         memcpy(dst, packed + row * row_bytes, (size_t)row_bytes);
     else
         unpack_group_row(type, packed + row / NK_GROUP * NK_GROUP * row_bytes, dst, (int)(row % NK_GROUP), K);
@@ -381,7 +277,7 @@ static void pack_groups(void *arg, int64_t begin, int64_t end, int thread) {
     const pack_job *j = arg;
     for (int64_t g = begin; g < end; g++) {
         const int64_t rows = j->N - g * NK_GROUP, at = g * NK_GROUP * j->row_bytes;
-        if (rows < NK_GROUP || blocks[j->type].values == 1)
+        if (rows < NK_GROUP || block_shapes[j->type].values == 1)
             memcpy(j->dst + at, j->src + at, (size_t)((rows < NK_GROUP ? rows : NK_GROUP) * j->row_bytes));
         else
             nk_pack_group(j->type, j->src + at, j->dst + at, NK_GROUP, j->K);
@@ -396,11 +292,11 @@ static void unpack_groups(void *arg, int64_t begin, int64_t end, int thread) {
 }
 
 void nk_quant_pack(int type, const uint8_t *src, uint8_t *packed, int64_t N, int64_t K) {
-    pack_job j = {type, src, packed, N, K, nk_row_bytes(&blocks[type], K)};
+    pack_job j = {type, src, packed, N, K, nk_row_bytes(&block_shapes[type], K)};
     nk_parallel_for((N + NK_GROUP - 1) / NK_GROUP, 4, pack_groups, &j);
 }
 
 void nk_quant_unpack(int type, const uint8_t *packed, uint8_t *dst, int64_t N, int64_t K) {
-    pack_job j = {type, packed, dst, N, K, nk_row_bytes(&blocks[type], K)};
+    pack_job j = {type, packed, dst, N, K, nk_row_bytes(&block_shapes[type], K)};
     nk_parallel_for((N + NK_GROUP - 1) / NK_GROUP, 4, unpack_groups, &j);
 }

@@ -1,5 +1,6 @@
 // Stored weights -> float32, bit for bit as ggml's dequantize_row_* functions. Compiled without contraction of products
 // and sums into fused multiply-adds: the float operations and their order are part of the definition. Knows no threads.
+#include "quant_codes.h"
 #include "quant_layout.h"
 #include <string.h>
 
@@ -29,9 +30,9 @@ static float e8m0_half(uint8_t e) { // 2^(e - 128)
 }
 
 // 32 values of a block, from value k on.
-static void dequantize_unit(int type, const uint8_t *block, int k, const uint8_t *number, float *dst) {
+INLINED void dequantize_unit(const int type, const uint8_t *block, int k, const uint8_t *number, float *dst) {
     uint8_t code[NK_UNIT];
-    nk_block_codes(type, block, k, code);
+    block_codes(type, block, k, code);
     const int first16 = k / 16, first32 = k / 32;
     switch (type) {
     case NK_Q4_0: {
@@ -66,17 +67,17 @@ static void dequantize_unit(int type, const uint8_t *block, int k, const uint8_t
         break;
     }
     case NK_Q2_K:
-        for (int i = 0; i < NK_UNIT; i++) {
-            const uint8_t s = number[first16 + i / 16];
+        for (int h = 0; h < 2; h++) {
+            const uint8_t s = number[first16 + h];
             const float d = half_to_float(block + 80) * (float)(s & 15),
                         m = half_to_float(block + 82) * (float)(s >> 4);
-            dst[i] = d * (float)code[i] - m;
+            for (int i = 16 * h; i < 16 * h + 16; i++) dst[i] = d * (float)code[i] - m;
         }
         break;
     case NK_Q3_K:
-        for (int i = 0; i < NK_UNIT; i++) {
-            const float d = half_to_float(block + 108) * (float)(number[first16 + i / 16] - 32);
-            dst[i] = d * (float)(code[i] - 4);
+        for (int h = 0; h < 2; h++) {
+            const float d = half_to_float(block + 108) * (float)(number[first16 + h] - 32);
+            for (int i = 16 * h; i < 16 * h + 16; i++) dst[i] = d * (float)(code[i] - 4);
         }
         break;
     case NK_Q4_K:
@@ -87,9 +88,9 @@ static void dequantize_unit(int type, const uint8_t *block, int k, const uint8_t
         break;
     }
     case NK_Q6_K:
-        for (int i = 0; i < NK_UNIT; i++) {
-            const float d = half_to_float(block + 208) * (float)(int8_t)number[first16 + i / 16];
-            dst[i] = d * (float)(code[i] - 32);
+        for (int h = 0; h < 2; h++) {
+            const float d = half_to_float(block + 208) * (float)(int8_t)number[first16 + h];
+            for (int i = 16 * h; i < 16 * h + 16; i++) dst[i] = d * (float)(code[i] - 32);
         }
         break;
     case NK_IQ4_XS: {
@@ -102,8 +103,16 @@ static void dequantize_unit(int type, const uint8_t *block, int k, const uint8_t
     }
 }
 
+INLINED void dequantize_blocks(const int type, const uint8_t *row, float *dst, int64_t K) {
+    const nk_block *b = &block_shapes[type];
+    for (int64_t i = 0; i < K / b->values; i++, row += b->bytes) {
+        uint8_t number[16];
+        block_scales(type, row, number);
+        for (int k = 0; k < b->values; k += NK_UNIT, dst += NK_UNIT) dequantize_unit(type, row, k, number, dst);
+    }
+}
+
 void nk_dequantize_row(int type, const uint8_t *row, float *dst, int64_t K) {
-    const nk_block *b = nk_block_of(type);
     switch (type) {
     case NK_F32:
         memcpy(dst, row, (size_t)K * 4);
@@ -119,12 +128,13 @@ void nk_dequantize_row(int type, const uint8_t *row, float *dst, int64_t K) {
             memcpy(dst + k, &bits, 4);
         }
         return;
+#define CASE(name)                                                                                                     \
+    case name:                                                                                                         \
+        dequantize_blocks(name, row, dst, K);                                                                          \
+        return;
+        EACH_QUANTISED_TYPE(CASE)
+#undef CASE
     default:
-        break;
-    }
-    for (int64_t i = 0; i < K / b->values; i++, row += b->bytes) {
-        uint8_t number[16];
-        nk_block_scales(type, row, number);
-        for (int k = 0; k < b->values; k += NK_UNIT, dst += NK_UNIT) dequantize_unit(type, row, k, number, dst);
+        return;
     }
 }
