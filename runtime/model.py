@@ -32,6 +32,7 @@ from runtime.files.tensors import WeightFile
 from runtime.folders import models_folder
 from runtime.generate import Chooser, Constraint, Matcher, Piece, Sampling, compile_grammar
 from runtime.models.families import open_model
+from runtime.models.sources import CanonicalWeights
 from runtime.models.spec import DecoderSpec
 from runtime.prompts import Draft, Prompt, PromptWriter
 from runtime.text import FimFormat, load_tokenizer
@@ -288,15 +289,20 @@ def with_served_context(spec: DecoderSpec, path: str | os.PathLike) -> DecoderSp
 
 
 def load_model(
-    path_or_name: str | os.PathLike | None = None, threads: int | None = None, weights: str = "auto"
+    path_or_name: str | os.PathLike | None = None,
+    threads: int | None = None,
+    weights: str = "auto",
+    kv_type: str = "auto",
 ) -> Model | EncoderModel:
     """Load a folder with config.json and *.safetensors, a .gguf file, an installed model, or the embedded one (None).
 
     An encoder (runtime/encoder_model.py) is an EncoderModel.
 
     weights: "auto" (as stored: quantised and 16-bit matrices stay what they are), "f32" (exact, float32 arithmetic),
-    "bf16", "q8_0", "q4_0" (matrices in that type). threads: for all models of the process. A declared context above
-    the bounds of runtime/files/limits.py is shortened in `spec`. Raises FileNotFoundError, FormatError, ValueError.
+    "bf16", "q8_0", "q4_0" (matrices in that type). kv_type: of caches: "f32", "f16", "q8_0", or "auto" (f32 beside
+    weights that are all computed with as float32, else f16). threads: for all models of the process. A declared
+    context above the bounds of runtime/files/limits.py is shortened in `spec`. Raises FileNotFoundError, FormatError,
+    ValueError.
     """
     if threads is not None:
         nk.set_threads(threads)
@@ -311,7 +317,11 @@ def load_model(
         message = f"the tokenizer has {tokenizer.vocab_size} entries, the model only {spec.vocab_size}"
         raise FormatError("vocabulary", path, None, message)
     packed = partial(PackedWeights, stored.weights.file)
-    network = Network(spec, stored.weights, _precision(weights, stored.config), packed=packed)
+    precision = _precision(weights, stored.config)
+    if kv_type == "auto":
+        plain = precision == "f32" or (precision == "auto" and _all_float32(stored.weights, spec))
+        kv_type = "f32" if plain else "f16"
+    network = Network(spec, stored.weights, precision, kv_type=kv_type, packed=packed)
     name = "embedded" if path == EMBEDDED else path.stem if path.suffix == ".gguf" else path.name
     return Model(name, stored.config, spec, tokenizer, network)
 
@@ -319,6 +329,10 @@ def load_model(
 def _precision(weights: str, config: dict) -> str:
     """What Network is asked for: a model of our own says what "auto" means for it."""
     return "q8_0" if weights == "auto" and own_section(config).get("precision") == "q8_0" else weights
+
+
+def _all_float32(weights: CanonicalWeights, spec: DecoderSpec) -> bool:
+    return all(weights.type(name) == "F32" for name in spec.matrix_names())
 
 
 def has_tokenizer(path: Path, file: WeightFile) -> bool:

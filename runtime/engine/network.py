@@ -213,6 +213,8 @@ class Network:
                     f"{rows} ids at position {chunk.start} do not fit: a cache for {cache.capacity} positions, "
                     f"{row} other rows of a step of {self.max_rows}"
                 )
+            if not 0 <= chunk.last <= rows or rows == 0:
+                raise ValueError(f"scores of {chunk.last} rows do not fit {rows} ids")
             step.ids[row : row + rows] = chunk.ids
             kv_type = CACHE_TYPES[cache.kv_type]
             together = self._attended_together(cache.kv_type) if chunk.guesses else rows
