@@ -45,16 +45,16 @@ cdef enum:
 cdef class Core(Pieces):
     """Merge rules, first symbols and stages of one BPE vocabulary; `encode(utf8) -> bytes of int32 ids`.
 
-    rules: bytes of int32 (left, right, rank, out) for each merge; byte_ids: 256 ids, -1 = no such symbol; whole: dict
-    bytes -> id consulted before merging (ignore_merges) or None; characters: None where every byte is a symbol
-    (byte-level), else dict (code point, form) -> id, where byte_ids spell what is not in it; unknown: id of a symbol
+    rules: bytes of int32 (left, right, rank, out) for each merge; byte_ids: 256 ids, -1 = no such symbol; whole: a
+    ByteMap consulted before merging (ignore_merges) or None; characters: None where every byte is a symbol (byte-level),
+    else bytes of int32 (code point, form, id), where byte_ids spell what is not among them; unknown: id of a symbol
     that is not there and has no bytes, -1 = it is dropped, as the Hugging Face library does; fuse: neighbouring unknown
     symbols are one.
     """
     cdef Rule *rules
     cdef uint64_t rule_mask
     cdef int32_t byte_ids[256]
-    cdef dict whole
+    cdef ByteMap whole
     cdef bint by_character, forms, fuse
     cdef int32_t unknown
     cdef Symbol *symbols
@@ -78,7 +78,7 @@ cdef class Core(Pieces):
         self.sym = self.nxt = self.prv = NULL
         self.heap = NULL
 
-    def __init__(self, bytes rules, byte_ids, stages, whole=None, characters=None, int unknown=-1, bint fuse=False):
+    def __init__(self, bytes rules, byte_ids, stages, ByteMap whole=None, characters=None, int unknown=-1, bint fuse=False):
         cdef uint64_t size = 16
         cdef Py_ssize_t k, n
         cdef int32_t *rule
@@ -112,22 +112,28 @@ cdef class Core(Pieces):
         if self.by_character:
             self._set_characters(characters)
 
-    cdef int _set_characters(self, dict characters) except -1:
+    cdef int _set_characters(self, bytes characters) except -1:
         cdef uint32_t size = 16, at, key
-        while size < <uint32_t> len(characters) * 2 + 2:
+        cdef Py_ssize_t n, k
+        cdef char *raw
+        cdef int32_t *one
+        PyBytes_AsStringAndSize(characters, &raw, &n)
+        n //= 12
+        while size < <uint32_t> n * 2 + 2:
             size *= 2
         self.symbols = <Symbol *> malloc(size * sizeof(Symbol))
         if self.symbols == NULL:
             raise MemoryError("tokenizer tables")
         memset(self.symbols, 255, size * sizeof(Symbol))
         self.symbol_mask = size - 1
-        for (code, form), id in characters.items():
-            self.forms = self.forms or form != 0
-            key = <uint32_t> code | <uint32_t> form << 24
+        for k in range(n):
+            one = <int32_t *> (raw + 12 * k)
+            self.forms = self.forms or one[1] != 0
+            key = <uint32_t> one[0] | <uint32_t> one[1] << 24
             at = <uint32_t> _mix(key) & self.symbol_mask
             while self.symbols[at].key != <uint32_t> NONE32:
                 at = (at + 1) & self.symbol_mask
-            self.symbols[at] = Symbol(key, id)
+            self.symbols[at] = Symbol(key, one[2])
         return 0
 
     def __dealloc__(self):
@@ -342,19 +348,13 @@ cdef class Core(Pieces):
 
     cdef int _piece(self, const uint8_t *s, Py_ssize_t n) except -1:
         """Ids of one pre-token, from the cache when it is there."""
-        cdef uint64_t h = <uint64_t> 0x9E3779B97F4A7C15 ^ <uint64_t> n, word
-        cdef Py_ssize_t i = 0, start
+        cdef uint64_t h = 0
+        cdef Py_ssize_t start
         cdef uint32_t at, k
+        cdef int32_t found
         cdef Slot *slot
         if n <= CACHE_KEY_MAX:
-            while i + 8 <= n:
-                memcpy(&word, s + i, 8)
-                h = (h ^ word) * <uint64_t> 0x9FB21C651E98DF25
-                h ^= h >> 32
-                i += 8
-            word = 0
-            memcpy(&word, s + i, n - i)
-            h = _mix(h ^ word)
+            h = _hash_bytes(s, n)
             at = <uint32_t> h & (CACHE_SLOTS - 1)
             for k in range(PROBES):                         # bounded, so that no input can make it slow
                 slot = &self.slots[at]
@@ -371,11 +371,9 @@ cdef class Core(Pieces):
                 self.n_slots = self.n_keys = self.n_ids = 0
                 at = <uint32_t> h & (CACHE_SLOTS - 1)
         start = self.out_n
-        found = self.whole.get(PyBytes_FromStringAndSize(<const char *> s, n)) if self.whole is not None else None
-        if found is not None:
-            self._room(1)
-            self.out[self.out_n] = found
-            self.out_n += 1
+        found = self.whole.find(s, n) if self.whole is not None else -1
+        if found >= 0:
+            self._emit(found)
         else:
             self._merge(s, n)
         if n <= CACHE_KEY_MAX and self.slots[at].key_len == 0:

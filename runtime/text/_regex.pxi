@@ -1,8 +1,9 @@
 # Matcher of the programs that regex.py compiles: backtracking while that is cheap, remembered states when it is not. Included by _text.pyx.
 #
 # A text of n bytes gets some steps for each byte. Beyond them the attempt runs again on a program without runs, which
-# remembers the states (place in the program, position) that failed, so that no pattern takes more than (size of the
-# program) x n steps. Captures and back references do not exist, so that a state has just one outcome.
+# remembers the states (place in the program, position) that failed: (size of the program) x n of them. Captures and back
+# references do not exist, so that a state has just one outcome. Lookarounds and atomic groups that succeed far away again
+# and again could still take long: that has its own bound, and beyond it nothing matches any more.
 
 cdef enum:
     OP_MATCH = 0
@@ -17,6 +18,7 @@ cdef enum:
     OP_ASSERT = 9       # kind
     STEPS_FIRST = 4096
     STEPS_PER_BYTE = 256
+    SLOW_PER_BYTE = 128
     MEMO_MAX = 4194304  # remembered states of one text; beyond them a place does not match
 
 cdef struct CharSet:
@@ -108,7 +110,7 @@ cdef class Regex:
     cdef uint32_t alphabet[256]
     cdef Frame *stack
     cdef Py_ssize_t n_stack, cap_stack
-    cdef Py_ssize_t steps
+    cdef Py_ssize_t steps, slow_steps
     cdef Memo *memo
     cdef uint64_t memo_mask
     cdef Py_ssize_t n_memo
@@ -326,6 +328,7 @@ cdef class Regex:
                     if count == code[pc + 2]:
                         low = j
                 self.steps -= count >> 2
+                self.slow_steps -= count >> 2 if slow else 0
                 if count >= code[pc + 2]:
                     if op == OP_RUN and j > low:
                         self._push(pc + 4, j, low)
@@ -350,6 +353,7 @@ cdef class Regex:
                     pc += 2
                     ok = True
             elif op == OP_SPLIT:
+                self.slow_steps -= slow
                 if not slow or not self._seen(pc, i):
                     self._push(code[pc + 2], i, -1)
                     pc = code[pc + 1]
@@ -384,9 +388,10 @@ cdef class Regex:
             if ok:
                 continue
             self.steps -= 1
-            if not slow and self.steps < 0:
+            self.slow_steps -= slow
+            if (self.slow_steps if slow else self.steps) < 0:
                 self.n_stack = base
-                return -3
+                return -1 if slow else -3
             if self.n_stack == base:
                 return -1
             frame = &self.stack[self.n_stack - 1]
@@ -417,6 +422,8 @@ cdef class Regex:
             else:
                 return -1
         self.n_log = 0
+        if self.slow_steps < 0:
+            return -1
         r = self._match(self.slow, 0, i, True)
         if r >= 0:
             self._forget(0, r)
@@ -427,6 +434,7 @@ cdef class Regex:
         """A new text: nothing is remembered of another."""
         self.text, self.begin, self.end = s, begin, end
         self.steps = STEPS_FIRST + STEPS_PER_BYTE * (end - begin)
+        self.slow_steps = MEMO_MAX + SLOW_PER_BYTE * (end - begin)
         self.n_stack = self.n_log = self.n_memo = 0
         self.age += 1
         if self.age == 0 or self.memo_mask > (1 << 16):     # a huge text must not leave its states behind

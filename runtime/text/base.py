@@ -39,12 +39,13 @@ class BaseTokenizer:
         self.special_ids = frozenset(t.id for t in spec.added if t.special)
         self.vocab_size = max([size - 1 if size else max(texts, default=-1), *self.special.values()]) + 1
         self._texts = texts
-        self._added_texts = {i: text for text, i in self.special.items()}
         self._chain = None if is_byte_level(spec.decoder) else chain(spec.decoder)
         self.drops_first = self._chain is not None  # a token may have other bytes at the beginning of a text
         self._table: list[bytes | None] = [None] * self.vocab_size
         self._lock = threading.Lock()  # the loops keep their scratch memory in the core
         self._steps = normalize.from_json(spec.normalizer)
+        # the text of such a token is its normalised one, as in the library
+        self._added_texts = {t.id: self._normalized(t.content) if t.normalized else t.content for t in spec.added}
         # tokens marked as normalized are looked for after normalisation, the others before, as the file format says
         raw, normal = [t for t in spec.added if not t.normalized], [t for t in spec.added if t.normalized]
         self._literals = self._finders(raw, normal)

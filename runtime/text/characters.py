@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from functools import lru_cache
 
-from runtime.text.unicode_data import CATEGORIES, OTHER_ALPHABETIC, SCRIPTS
+from runtime.text.unicode_data import CATEGORIES, OLDER, OTHER_ALPHABETIC, SCRIPTS
 
 LAST = 0x10FFFF
 
@@ -189,6 +189,15 @@ def categories(*names: str) -> Set:
     for name in names:
         ranges += Set.parse(CATEGORIES[name]).ranges
     return Set.union(ranges)
+
+
+def older(kind: str) -> Set:
+    """ "mark", "nonspacing", "punctuation" or "control" as the components of the `tokenizers` library know it, from an
+    older version of Unicode."""
+    now = {"mark": named("M"), "nonspacing": named("Mn"), "control": categories("Cc", "Cf", "Co")}
+    now["punctuation"] = named("P") | Set.parse("24 2B 3C-3E 5E 60 7C 7E")
+    more, less = OLDER[kind]
+    return (now[kind] | Set.parse(more)) - Set.parse(less)
 
 
 @lru_cache(maxsize=1)

@@ -7,8 +7,9 @@ from pathlib import Path
 from runtime.files.errors import FormatError
 from runtime.files.gguf import read_gguf
 from runtime.files.reader import read_bytes
-from runtime.text import gguf_vocabulary, spm, spm_file, tokenizer_json, vocabulary_files
+from runtime.text import cached, gguf_vocabulary, spm, spm_file, tokenizer_json, vocabulary_files
 from runtime.text.base import BaseTokenizer
+from runtime.text.bpe import Tokenizer
 from runtime.text.kinds import from_root
 
 # what a folder may hold, the first one found counts
@@ -38,7 +39,13 @@ def load_tokenizer(path: str | os.PathLike) -> BaseTokenizer:
     if path.name == "vocab.txt":
         return vocabulary_files.word_pieces(path)
     data = read_bytes(path, tokenizer_json.MAX_FILE, "tokenizer.json")
-    return from_root(*tokenizer_json.open_root(data, path), hashlib.sha256(data).hexdigest())
+    sha256 = hashlib.sha256(data).hexdigest()
+    found = cached.load(sha256) if len(data) >= cached.WORTH_IT else None
+    if found is None:
+        found = from_root(*tokenizer_json.open_root(data, path), sha256)
+        if isinstance(found, Tokenizer):
+            cached.keep(found)
+    return found
 
 
 def _in_folder(folder: Path) -> Path:

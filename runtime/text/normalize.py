@@ -6,11 +6,13 @@ What is not known is refused by name. Knows nothing of vocabularies; patterns ar
 
 import base64
 import binascii
+import re
 import unicodedata
 from collections.abc import Callable
 
 from runtime.text import charsmap, regex
-from runtime.text.characters import WHITE, categories
+from runtime.text.characters import WHITE, Set, older
+from runtime.text.unicode_data import NEW_CAPITALS, NOT_COMPATIBLE, NOT_DECOMPOSED
 from runtime.text.unsupported import Unsupported, flag, text_of
 
 MAX_STEPS = 32
@@ -58,19 +60,25 @@ def _steps(entry: object, depth: int) -> tuple[Step, ...]:
 
 
 def _form(name: str) -> Step:
+    kept = Set.parse((NOT_COMPATIBLE if "K" in name else "") + (" " + NOT_DECOMPOSED if "D" in name else ""))
+    new = re.compile("([" + "".join(f"{chr(a)}-{chr(b)}" for a, b in kept.ranges) + "])") if kept.ranges else None
+
     def normalize(text: str) -> str:
-        return text if text.isascii() else unicodedata.normalize(name, text)
+        if text.isascii():
+            return text
+        if new is None or not new.search(text):
+            return unicodedata.normalize(name, text)
+        return "".join(part if k % 2 else unicodedata.normalize(name, part) for k, part in enumerate(new.split(text)))
 
     return normalize
 
 
+_NEW_CAPITALS = {int(pair.split(">")[0], 16): int(pair.split(">")[1], 16) for pair in NEW_CAPITALS.split()}
+
+
 def _lower(text: str) -> str:
     # character by character, as the library does: a final sigma is like any other
-    return text.replace("Σ", "σ").lower()
-
-
-_marks = categories("Mn", "Mc", "Me")
-_non_spacing = categories("Mn")
+    return text.lower() if text.isascii() else text.replace("Σ", "σ").translate(_NEW_CAPITALS).lower()
 
 
 def _without(members) -> Step:
@@ -85,8 +93,7 @@ def _bert(entry: dict) -> Step:
     chinese = flag(entry, "handle_chinese_chars", True, "normalizer")
     lowercase = flag(entry, "lowercase", True, "normalizer")
     accents = lowercase if entry.get("strip_accents") is None else flag(entry, "strip_accents", True, "normalizer")
-    controls = categories("Cc", "Cf", "Co")  # unassigned code points stay, as in the library's table
-    strip = _without(_non_spacing)
+    controls, strip = older("control"), _without(older("nonspacing"))
 
     def normalize(text: str) -> str:
         if clean:
@@ -193,7 +200,7 @@ def _byte_level(entry: dict) -> Step:
 
 _MAKERS: dict[object, Callable[[dict], Step]] = {
     "Lowercase": lambda entry: _lower,
-    "StripAccents": lambda entry: _without(_marks),
+    "StripAccents": lambda entry: _without(older("mark")),
     "BertNormalizer": _bert,
     "Replace": _replace,
     "Prepend": _prepend,

@@ -14,6 +14,7 @@ stay together.
 from dataclasses import dataclass
 
 from runtime.text import _text, regex
+from runtime.text.characters import older
 from runtime.text.patterns import GPT2, GPT4O, LLAMA3, QWEN2, TEKKEN
 from runtime.text.unicode_data import SCRIPTS
 from runtime.text.unsupported import Unsupported, flag, text_of
@@ -28,7 +29,7 @@ CODE_PATTERN = (
 )
 WORDS_PATTERN = r"[\p{L}\p{N}_]+|\s+|[^\p{L}\p{N}_\s]"
 METASPACE = "\u2581"  # stands for a space
-_PUNCTUATION = r"[\p{P}!-/:-@\[-`{-~]"
+_PUNCTUATION = "[" + "".join(f"\\x{{{a:X}}}-\\x{{{b:X}}}" for a, b in older("punctuation").ranges) + "]"
 _WORD = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}"
 
 PATTERNS = {

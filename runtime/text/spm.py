@@ -12,7 +12,7 @@ import numpy as np
 from runtime.text import _text
 from runtime.text.added_tokens import AddedToken, Literals
 from runtime.text.base import BaseTokenizer
-from runtime.text.bpe import spaces_begin_tokens
+from runtime.text.bpe import characters_of, spaces_begin_tokens
 from runtime.text.byte_alphabet import BYTE_PIECES
 from runtime.text.charsmap import CharacterMap
 from runtime.text.pretokenize import METASPACE, PreTokenizer
@@ -94,7 +94,7 @@ class SentencePieceTokenizer(BaseTokenizer):
                 left, right = ids.get(text[:cut]), ids.get(text[cut:])
                 if left is not None and right is not None:
                     rules.append((left, right, rank, i))
-        characters = {(ord(text), 0): i for text, i in ids.items() if len(text) == 1}
+        characters = characters_of(ids).tobytes()
         stages = ("spaced",) if spaces_begin_tokens(ids) else ("whole",)
         table = np.array(rules, np.int32).tobytes()
         return _text.Core(table, byte_ids, stages, None, characters, spec.unknown, not spec.byte_fallback)

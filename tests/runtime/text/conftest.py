@@ -33,6 +33,14 @@ def tokenizer(library_texts):
     return train_bpe(library_texts, 1200)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """Tests write no cached tokenizers among those of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def vectors():
     folder = Path(__file__).resolve().parents[4] / "shared" / "data" / "conformance" / "tokenizers"

@@ -114,13 +114,16 @@ KINDS = {
     "unigram, first": lambda: unigram(*metaspace("first")),
     "unigram, whole lines": lambda: unigram(*metaspace("never", False), norm.Nmt()),
     "unigram of words": lambda: unigram(
-        pre.Sequence([pre.WhitespaceSplit(), pre.Metaspace()]), dec.Metaspace(), norm.Sequence([norm.Strip(), norm.Replace(tokenizers.Regex(" {2,}"), " ")]),
+        pre.Sequence([pre.WhitespaceSplit(), pre.Metaspace()]), dec.Metaspace(),
+        norm.Sequence([norm.Strip(), norm.Replace(tokenizers.Regex(" {2,}"), " ")]),
     ),
     "bert": lambda: words(norm.BertNormalizer(), pre.BertPreTokenizer()),
     "bert, cased": lambda: words(norm.BertNormalizer(lowercase=False, strip_accents=True), pre.BertPreTokenizer()),
     "word pieces": lambda: words(norm.Lowercase(), pre.Sequence([pre.Whitespace(), pre.Digits(True)])),
     "word level": lambda: words(norm.StripAccents(), pre.CharDelimiterSplit(" "), True),
-    "word level of scripts": lambda: words(norm.NFC(), pre.Sequence([pre.WhitespaceSplit(), pre.Punctuation("removed")]), True),
+    "word level without punctuation": lambda: words(
+        norm.NFC(), pre.Sequence([pre.WhitespaceSplit(), pre.Punctuation("removed")]), True
+    ),
 }  # fmt: skip
 
 
@@ -160,7 +163,8 @@ def trained(tmp_path_factory):
 
 
 SOME = [
-    "", " ", "\n", "a", "  <tool>  x<tool><tool> y", "wide widely é wide", "<|im_start|>user\n</s>", "index node indexnode",
+    "", " ", "\n", "a", "  <tool>  x<tool><tool> y", "wide widely é wide",
+    "<|im_start|>user\n</s>", "index node indexnode",
     "x<s>y", " index  node ", "<unk>", "\u0301wide", "wide\u0301", "\r\n", "a\r\n\r\nb", "ß ſ K İ Σς ǅ",
 ]  # fmt: skip
 
