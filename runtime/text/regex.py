@@ -231,7 +231,7 @@ class _Parser:
             body = self.either()
         if not self.take(")"):
             raise self.fail("a group without ')'")
-        return body
+        return Chain((body,)) if isinstance(body, Assert) else body
 
     def flags(self):
         before = self.fold, self.dotall, self.extended
