@@ -171,5 +171,5 @@ static inline int32_t b16_sum(const int8_t *p) { // of sixteen int8
     const __m128i two = _mm_sad_epu8(v, _mm_setzero_si128());
     return _mm_cvtsi128_si32(two) + _mm_extract_epi16(two, 4) - 16 * 128;
 }
-enum { QUANT_FEW = 4 };          // activation rows for which the packed weights are not expanded to memory
+enum { QUANT_FEW = 7 };          // activation rows for which the packed weights are not expanded to memory
 enum { TILE_R = 7, TILE_V = 2 }; // 14 sums + 14 floats + 2 lines + 1 broadcast fill 31 registers
