@@ -19,7 +19,7 @@ H heads, K key/value heads, D head_dim, F d_ff, V vocab_size, E experts, G exper
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import InitVar, dataclass
 
 from runtime.files.errors import FormatError
@@ -253,6 +253,12 @@ class DecoderSpec:
         if self.norm_layout == "sandwich":
             return (first, third), (second, fourth)
         return (first, first if self.shared_norm else second), (None, None)
+
+    def matrix_names(self) -> Iterator[str]:
+        """Canonical names of the weights that are multiplied with rows (all but norms, biases and position tables)."""
+        for name, shape in self.weight_shapes().items():
+            if len(shape) == 2 and name != "model.embed_positions.weight":
+                yield name
 
     def n_params(self) -> int:
         """Number of trained values."""
