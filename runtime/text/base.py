@@ -180,6 +180,10 @@ class BaseTokenizer:
         return None if self._chain is None else chain(self.spec.decoder)
 
     # ---------------------------------------------------------------- file
+    def dumps(self) -> bytes:
+        """The bytes of the tokenizer's file: the same tokenizer always gives the same."""
+        return self._dumps()
+
     def save(self, path: str | os.PathLike) -> None:
         """Write the tokenizer's file (a folder gets one inside), whole or not at all. `sha256` then is the hash of that
         file."""

@@ -1,16 +1,22 @@
 """A tokenizer as the keys `tokenizer.ggml.*` of a GGUF file: what `runtime.quantize` writes beside the weights.
 
-Byte-level BPE becomes model "gpt2", SentencePiece "llama" (BPE) or "t5" (Unigram). What those keys cannot say (a split
-without a name in GGUF) is kept whole in the key `tokenizer.huggingface.json`, which our reader prefers. Knows nothing
+Byte-level BPE becomes model "gpt2", BPE of characters with byte fallback and SentencePiece BPE "llama", SentencePiece
+Unigram "t5", WordPiece "bert"; other kinds "none". What those keys cannot say (a split without a name, merges in an
+an order of their own) is kept whole in the key `tokenizer.huggingface.json`, which our reader prefers. Knows nothing
 about tensors or the file's layout.
 """
+
+import json
+from collections.abc import Mapping
 
 import numpy as np
 
 from runtime.text import gguf_pre, spm
 from runtime.text.base import BaseTokenizer
 from runtime.text.bpe import Tokenizer
+from runtime.text.pretokenize import METASPACE
 from runtime.text.spm import SentencePieceTokenizer
+from runtime.text.wordpiece import WordPieceTokenizer
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 WHOLE_FILE = "tokenizer.huggingface.json"
@@ -52,8 +58,12 @@ def gguf_keys(tokenizer: BaseTokenizer, rows: int | None = None, chat_template: 
         raise ValueError(f"the tokenizer has {tokenizer.vocab_size} entries, the model's table only {rows} rows")
     if isinstance(tokenizer, SentencePieceTokenizer):
         keys = _sentencepiece(tokenizer)
+    elif isinstance(tokenizer, Tokenizer):
+        keys = _byte_level(tokenizer) if tokenizer.spec.pre_tokenizer.byte_level else _by_character(tokenizer)
+    elif isinstance(tokenizer, WordPieceTokenizer) and tokenizer.spec.inner_prefix == "##":
+        keys = _word_pieces(tokenizer)
     else:
-        keys = _byte_level(tokenizer)
+        return {"tokenizer.ggml.model": "none", WHOLE_FILE: tokenizer.dumps().decode()} | _template_key(chat_template)
     texts, types = keys["tokenizer.ggml.tokens"], keys["tokenizer.ggml.token_type"]
     padding = range(len(texts), rows)
     keys["tokenizer.ggml.tokens"] = [*texts, *(f"[PAD{i}]" for i in padding)]
@@ -65,10 +75,11 @@ def gguf_keys(tokenizer: BaseTokenizer, rows: int | None = None, chat_template: 
         found = next((tokenizer.special[text] for text in literals if text in tokenizer.special), None)
         if found is not None:
             keys[f"tokenizer.ggml.{key}"] = found
-    keys |= _around(tokenizer)
-    if chat_template:
-        keys["tokenizer.chat_template"] = chat_template
-    return keys
+    return keys | _around(tokenizer) | _template_key(chat_template)
+
+
+def _template_key(chat_template: str | None) -> dict[str, object]:
+    return {"tokenizer.chat_template": chat_template} if chat_template else {}
 
 
 def _around(tokenizer: BaseTokenizer) -> dict[str, object]:
@@ -90,23 +101,69 @@ def _types(tokenizer: BaseTokenizer) -> dict[int, int]:
 
 def _byte_level(tokenizer: Tokenizer) -> dict[str, object]:
     spec = tokenizer.spec
-    texts = [f"[PAD{i}]" for i in range(tokenizer.vocab_size)]
-    types = [UNUSED] * tokenizer.vocab_size
+    texts, types = _texts_and_types(tokenizer, spec.vocab)
     keys: dict[str, object] = {"tokenizer.ggml.model": "gpt2"}
-    if not isinstance(tokenizer, Tokenizer):
-        raise ValueError(f"a {type(tokenizer).__name__} cannot be written as GGUF keys; give the model one of BPE")
     name = gguf_pre.name_of(spec.pre_tokenizer.patterns, spec.ignore_merges)
     keys["tokenizer.ggml.merges"] = [f"{a} {b}" for a, b in spec.merges]
-    for text, i in spec.vocab.items():
-        texts[i], types[i] = text, NORMAL
-    for token in spec.added:
-        texts[token.id] = token.content
-    for i, kind in _types(tokenizer).items():
-        types[i] = kind
     keys["tokenizer.ggml.pre"] = name or "default"
     keys["tokenizer.ggml.tokens"], keys["tokenizer.ggml.token_type"] = texts, types
     if name is None:
-        keys[WHOLE_FILE] = tokenizer._dumps().decode()
+        keys[WHOLE_FILE] = tokenizer.dumps().decode()
+    return keys
+
+
+def _texts_and_types(tokenizer: BaseTokenizer, vocab: Mapping[str, int]) -> tuple[list[str], list[int]]:
+    """By id: the texts, and the types of the vocabulary's own tokens and of the added ones."""
+    texts = [f"[PAD{i}]" for i in range(tokenizer.vocab_size)]
+    types = [UNUSED] * tokenizer.vocab_size
+    for text, i in vocab.items():
+        texts[i], types[i] = text, NORMAL
+    for token in tokenizer.spec.added:
+        texts[token.id] = token.content
+    for i, kind in _types(tokenizer).items():
+        types[i] = kind
+    return texts, types
+
+
+def _by_character(tokenizer: Tokenizer) -> dict[str, object]:
+    """As SentencePiece would hold it: the score of a piece is the order of the first merge that makes it."""
+    spec = tokenizer.spec
+    texts, types = _texts_and_types(tokenizer, spec.vocab)
+    scores = [-1e6] * len(texts)
+    for rank, (_, _, _, made) in enumerate(tokenizer.tables.rules.tolist()):
+        scores[made] = max(scores[made], float(-rank))
+    for i in tokenizer.tables.byte_ids:
+        if i >= 0:
+            types[i], scores[i] = BYTE, 0.0
+    if spec.unknown is not None:
+        types[spec.vocab[spec.unknown]] = UNKNOWN
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": texts,
+        "tokenizer.ggml.scores": scores,
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.add_space_prefix": '"Prepend"' in json.dumps(spec.normalizer),
+        WHOLE_FILE: tokenizer.dumps().decode(),
+    }
+
+
+def _word_pieces(tokenizer: WordPieceTokenizer) -> dict[str, object]:
+    """Pieces that begin a word get U+2581 in front, the others lose their mark."""
+    spec = tokenizer.spec
+    texts, types = _texts_and_types(tokenizer, spec.vocab)
+    for i, text in enumerate(texts):
+        if types[i] == NORMAL and not (text.startswith("[") and text.endswith("]")):
+            texts[i] = text[2:] if text.startswith("##") and len(text) > 2 else METASPACE + text
+    keys: dict[str, object] = {
+        "tokenizer.ggml.model": "bert",
+        "tokenizer.ggml.tokens": texts,
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.unknown_token_id": spec.vocab[spec.unknown],
+        WHOLE_FILE: tokenizer.dumps().decode(),
+    }
+    if (spec.normalizer or {}).get("type") == "BertNormalizer":
+        keys["tokenizer.ggml.normalizer.lowercase"] = spec.normalizer.get("lowercase", True)
     return keys
 
 

@@ -86,7 +86,7 @@ class _Keys:
 def from_metadata(metadata: Metadata, path: str) -> BaseTokenizer:
     """The tokenizer that the metadata of a GGUF file describes. Raises FormatError for anything wrong in it, and for a
     model or pre-tokeniser that is not known."""
-    if WHOLE_FILE in metadata:
+    if WHOLE_FILE in metadata and metadata.type(WHOLE_FILE) == "string":
         data = metadata.text(WHOLE_FILE).encode()
         return kinds.from_root(*tokenizer_json.open_root(data, path), hashlib.sha256(data).hexdigest())
     kind = metadata.text(_KEY + "model")
