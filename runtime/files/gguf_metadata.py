@@ -5,6 +5,7 @@ Numeric arrays become numpy arrays, arrays of strings stay as bytes until they a
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -134,6 +135,19 @@ class Metadata(Mapping):
     def numbers(self, key: str) -> np.ndarray:
         """An array of floats, as it is stored (NaN is possible); FormatError where it is absent."""
         return self._typed(key, {f"array[{kind}]" for kind in _FLOATS}, "an array of floating-point numbers")
+
+    def sha256(self, prefix: str) -> str:
+        """Hash of all entries whose keys begin so: names, types and values as they are stored."""
+        digest = hashlib.sha256()
+        for key in sorted(key for key in self._entries if key.startswith(prefix)):
+            kind, value, _ = self._entries[key]
+            if isinstance(value, StringArray):
+                raw = value.raw
+            else:
+                raw = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            digest.update(f"{len(key)} {key} {kind} {len(raw)} ".encode())
+            digest.update(raw)
+        return digest.hexdigest()
 
     def error(self, key: str, message: str) -> FormatError:
         """FormatError("metadata") about a key, for callers who know its meaning."""

@@ -26,7 +26,7 @@ from runtime.text.added_tokens import AddedToken
 from runtime.text.bpe import Tables, Tokenizer, joined
 from runtime.text.tokenizer_json import KIND, MAX_ADDED, MAX_FILE, MAX_GAPS, MAX_MERGES, MAX_VOCAB, TokenizerSpec
 
-VERSION = 1
+VERSION = 1  # to be raised when the form changes, or what is made of the same file (`gguf_pre.py`)
 MAGIC = b"HRTHTOK" + bytes([VERSION])
 WORTH_IT = 16384  # entries; smaller vocabularies load fast enough
 MAX_BYTES = 512 << 20  # of the folder

@@ -2,7 +2,7 @@
 
 Byte-level BPE becomes model "gpt2", BPE of characters with byte fallback and SentencePiece BPE "llama", SentencePiece
 Unigram "t5", WordPiece "bert"; other kinds "none". What those keys cannot say (a split without a name, merges in an
-an order of their own) is kept whole in the key `tokenizer.huggingface.json`, which our reader prefers. Knows nothing
+order of their own) is kept whole in the key `tokenizer.huggingface.json`, which our reader prefers. Knows nothing
 about tensors or the file's layout.
 """
 

@@ -10,9 +10,10 @@ import hashlib
 
 from runtime.files.errors import FormatError
 from runtime.files.gguf_metadata import Metadata
-from runtime.text import charsmap, gguf_pre, kinds, spm, spm_file, tokenizer_json
+from runtime.text import cached, charsmap, gguf_pre, kinds, spm, spm_file, tokenizer_json
 from runtime.text.added_tokens import AddedToken
 from runtime.text.base import BaseTokenizer
+from runtime.text.bpe import Tokenizer
 from runtime.text.byte_alphabet import BYTE_PIECES
 from runtime.text.gguf_keys import WHOLE_FILE
 from runtime.text.pretokenize import METASPACE
@@ -24,8 +25,8 @@ _KEY = "tokenizer.ggml."
 class _Keys:
     """The keys of one file with their checks."""
 
-    def __init__(self, metadata: Metadata, path: str):
-        self.metadata, self.path = metadata, path
+    def __init__(self, metadata: Metadata, path: str, sha256: str):
+        self.metadata, self.path, self.sha256 = metadata, path, sha256
         self.texts = metadata.strings(_KEY + "tokens")
         if not 1 <= len(self.texts) <= tokenizer_json.MAX_VOCAB:
             raise self.fail(f"key {_KEY}tokens: {len(self.texts)} entries, the limit is {tokenizer_json.MAX_VOCAB}")
@@ -73,15 +74,6 @@ class _Keys:
         last = self.id("eos_token_id", ids[1]) if self.flag("add_eos_token", eos) else None
         return (*([first] if first is not None else []), None, *([last] if last is not None else []))
 
-    def sha256(self) -> str:
-        """Of everything that decides about ids."""
-        digest = hashlib.sha256()
-        for key in sorted(k for k in self.metadata if k.startswith("tokenizer.")):
-            value = self.metadata[key]
-            raw = "\0".join(value).encode() if isinstance(value, list) else repr(value).encode()
-            digest.update(key.encode() + (value.tobytes() if hasattr(value, "tobytes") else raw))
-        return digest.hexdigest()
-
 
 def from_metadata(metadata: Metadata, path: str) -> BaseTokenizer:
     """The tokenizer that the metadata of a GGUF file describes. Raises FormatError for anything wrong in it, and for a
@@ -93,7 +85,13 @@ def from_metadata(metadata: Metadata, path: str) -> BaseTokenizer:
     makers = {"gpt2": _bpe, "gemma4": _bpe, "llama": _sentencepiece, "t5": _sentencepiece, "bert": _wordpiece}
     if kind not in makers:
         raise FormatError("gguf tokenizer", path, None, f"tokenizer model {kind[:40]!r} is not supported")
-    return makers[kind](_Keys(metadata, path), kind)
+    sha256 = metadata.sha256("tokenizer.")
+    found = cached.load(sha256)
+    if found is None:
+        found = makers[kind](_Keys(metadata, path, sha256), kind)
+        if isinstance(found, Tokenizer):
+            cached.keep(found)
+    return found
 
 
 def _bpe(keys: _Keys, kind: str) -> BaseTokenizer:
@@ -146,7 +144,7 @@ def _root(keys: _Keys, model: dict, normalizers: list, pre, decoder, template: t
         "decoder": decoder,
         "model": model,
     }
-    return kinds.from_root(tokenizer_json.Reader(keys.path), root, keys.sha256())
+    return kinds.from_root(tokenizer_json.Reader(keys.path), root, keys.sha256)
 
 
 def _wordpiece(keys: _Keys, kind: str) -> BaseTokenizer:
@@ -218,6 +216,6 @@ def _sentencepiece(keys: _Keys, kind: str) -> BaseTokenizer:
         charsmap=raw,
         added=tuple(AddedToken(i, text) for i, (text, _, type_) in enumerate(pieces) if type_ == CONTROL),
         template=keys.template(kind == "llama", kind == "t5", (1, 2) if kind == "llama" else (None, 1)),
-        sha256=keys.sha256(),
+        sha256=keys.sha256,
     )
     return spm.SentencePieceTokenizer(spec)
