@@ -12,6 +12,7 @@ cdef enum:
     DIGIT = 64      # ASCII digit
     UPPER = 128     # [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
     LOWER = 256     # [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+    NUMERIC = 512   # what the component Digits of the `tokenizers` library counts as one: of Unicode 17
 
 cdef uint16_t *_pages[4352]
 memset(_pages, 0, sizeof(_pages))
@@ -19,7 +20,7 @@ cdef uint16_t _ascii[128]
 
 _both = categories("Lm", "Lo", "Mn", "Mc", "Me")
 _CLASSES = [(LETTER, named("L")), (NUMBER, named("N")), (SPACE, WHITE), (UPPER, _both | categories("Lu", "Lt")),
-            (LOWER, _both | categories("Ll"))]
+            (LOWER, _both | categories("Ll")), (NUMERIC, named("N") | Set.parse(NEW_NUMBERS))]
 
 
 cdef int _fill_page(uint32_t page) except -1:
@@ -83,17 +84,18 @@ cdef enum:
     S_GPT2 = 2
     S_QWEN2 = 3
     S_LLAMA3 = 4
-    S_DIGITS = 5        # every number character alone
+    S_DIGITS = 5        # every number character alone, as Digits has it
     S_DIGIT_RUNS = 6
     S_WORDS = 7         # word, run of white space, or one character of anything else
     S_METASPACE = 8     # up to the next U+2581
     S_GPT4O = 9
     S_TEKKEN = 10
     S_SPACED = 11       # a run of U+2581 and what follows it
+    S_NUMBERS = 12      # every character of \p{N} alone
 
 SCANNERS = {"whole": S_WHOLE, "code": S_CODE, "gpt2": S_GPT2, "qwen2": S_QWEN2, "llama3": S_LLAMA3,
             "digits": S_DIGITS, "digit_runs": S_DIGIT_RUNS, "words": S_WORDS, "metaspace": S_METASPACE, "gpt4o": S_GPT4O,
-            "tekken": S_TEKKEN, "spaced": S_SPACED}
+            "tekken": S_TEKKEN, "spaced": S_SPACED, "numbers": S_NUMBERS}
 
 
 cdef Py_ssize_t _next_code(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) noexcept:
@@ -312,7 +314,7 @@ cdef Py_ssize_t _next_metaspace(const uint8_t *s, Py_ssize_t i, Py_ssize_t end) 
 
 
 cdef Py_ssize_t _next_piece(int kind, const uint8_t *s, Py_ssize_t i, Py_ssize_t end) except -1:
-    cdef int w, k
+    cdef int w, k, mask
     if kind == S_CODE:
         return _next_code(s, i, end)
     if kind == S_GPT2:
@@ -335,9 +337,10 @@ cdef Py_ssize_t _next_piece(int kind, const uint8_t *s, Py_ssize_t i, Py_ssize_t
         while i < end and not _is_metaspace(s, i, end):
             i += 1
         return i
-    if kind == S_DIGITS or kind == S_DIGIT_RUNS:
+    if kind == S_DIGITS or kind == S_DIGIT_RUNS or kind == S_NUMBERS:
+        mask = NUMBER if kind == S_NUMBERS else NUMERIC
         k = _class_at(s, i, end, &w)
-        if k & NUMBER:
-            return _run(s, i, end, NUMBER, 1, 1 if kind == S_DIGITS else end)
-        return _run(s, i, end, NUMBER, 0, end)
+        if k & mask:
+            return _run(s, i, end, mask, 1, end if kind == S_DIGIT_RUNS else 1)
+        return _run(s, i, end, mask, 0, end)
     return end

@@ -16,7 +16,8 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, 
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
-from runtime.text.characters import WHITE, categories, named
+from runtime.text.characters import WHITE, Set, categories, named
+from runtime.text.unicode_data import NEW_NUMBERS
 
 cdef extern from "Python.h":
     int PyBytes_AsStringAndSize(object obj, char **buffer, Py_ssize_t *length) except -1

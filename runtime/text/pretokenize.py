@@ -63,7 +63,7 @@ class Split:
             return None
         how = self.behavior, self.invert
         if self.pattern == r"\p{N}" and how == ("Isolated", False):
-            return "digits"
+            return "numbers"
         whole = how in (("Isolated", False), ("Removed", True))  # patterns that leave no gaps
         return PATTERNS.get(self.pattern) if whole else None
 
@@ -113,7 +113,7 @@ class PreTokenizer:
                 if stage.behavior != "Isolated" or stage.invert or stage.literal or stage.mapped:
                     return None
                 found.append(stage.pattern)
-            elif stage == "digits":
+            elif stage in ("digits", "numbers"):
                 found.append(r"\p{N}")
             elif stage != "whole":
                 if stage not in BY_NAME:
