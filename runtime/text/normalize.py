@@ -53,7 +53,7 @@ def _steps(entry: object, depth: int) -> tuple[Step, ...]:
         return tuple(step for part in parts for step in _steps(part, depth + 1))
     if kind in _FORMS:
         return (_form(kind),)
-    make = _MAKERS.get(kind)
+    make = _MAKERS.get(kind) if isinstance(kind, str) else None
     if make is None:
         raise Unsupported(f"normalizer {str(kind)[:40]!r}")
     return (make(entry),)

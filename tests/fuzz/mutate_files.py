@@ -2,10 +2,10 @@
 
     python tests/fuzz/mutate_files.py FORMAT FOLDER [--seed N] [--cases N | --seconds S] [--only CASE]
 
-FORMAT: bpe, unigram, characters, sentencepiece, safetensors, gguf. Case c of seed s is always the same bytes. Every
-mutant must load or raise FormatError that names its path, within SECONDS of CPU and EXTRA bytes of memory; whatever
-loads must encode, decode, save and load again (tokenizers) or give every tensor (safetensors, gguf). The first case
-that does not is left as FOLDER/finding-CASE.*. Exit code 1 if there is a finding.
+FORMAT: one of FORMATS. Case c of seed s is always the same bytes. Every mutant must load or raise FormatError that
+names its path, within SECONDS of CPU and EXTRA bytes of memory; whatever loads must encode, decode, save and load again
+(tokenizers) or give every tensor (safetensors, gguf). The first case that does not is left as FOLDER/finding-CASE.*.
+Exit code 1 if there is a finding.
 """
 
 import argparse
@@ -30,7 +30,9 @@ from runtime.files.gguf_write import GgufTensor, write_gguf
 from runtime.files.safetensors import read_safetensors, write_safetensors
 from runtime.files.tensors import open_weights
 from runtime.text import load_tokenizer, train_bpe, train_characters, train_unigram, train_words
+from runtime.text.gguf_keys import WHOLE_FILE, gguf_keys
 
+FORMATS = ("bpe", "unigram", "characters", "components", "sentencepiece", "vocabulary", "safetensors", "gguf")
 SECONDS, EXTRA = 5.0, 1 << 30
 os.fsync = lambda fd: None  # nothing here has to survive a power cut, and it would be most of the time
 SAMPLE = "def f(a, b):\n    return a[b] + 1  # é 深 😀\t<|x|>\r\n \n'''s'''  ab ab\0\ud800 ▁Ġ<0x0A><s>\n"
@@ -44,6 +46,8 @@ def json_seeds(name: str, folder: Path) -> list[dict]:
         made = [train_bpe(TRAINING, 280, special), train_bpe(TRAINING, 270, special, split="qwen2")]
     elif name == "unigram":
         made = [train_unigram(TRAINING, 300, special), train_unigram(TRAINING, 320, special, split="metaspace")]
+    elif name == "components":
+        return component_seeds()
     else:
         made = [train_characters(TRAINING, special_tokens=special), train_words(TRAINING, 330, special)]
     roots = []
@@ -55,6 +59,102 @@ def json_seeds(name: str, folder: Path) -> list[dict]:
     roots[-1]["post_processor"] = {"type": "TemplateProcessing", "single": template, "pair": [], "special_tokens": {}}
     roots[-1]["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFKD"}]}
     return roots
+
+
+def component_seeds() -> list[dict]:
+    """WordPiece, WordLevel and BPE of characters, with every normaliser, pre-tokeniser, decoder and post-processor."""
+
+    def split(pattern, behavior="Isolated", kind="Regex", invert=False):
+        return {"type": "Split", "pattern": {kind: pattern}, "behavior": behavior, "invert": invert}
+
+    letters = {c: i + 3 for i, c in enumerate("abdefinrstuwh(): \n\u2581Ġé+1")}
+    vocab = {
+        "[UNK]": 0,
+        "<s>": 1,
+        "<|x|>": 2,
+        **letters,
+        "##e": 40,
+        "##a": 41,
+        "ar": 42,
+        "e</w>": 43,
+        "re": 44,
+        "##r": 45,
+    }
+    names = {f"<0x{b:02X}>": 50 + b for b in range(256)}
+    added = [
+        {"id": 1, "content": "<s>", "special": True, "normalized": False, "lstrip": True, "rstrip": True},
+        {"id": 2, "content": "<|x|>", "special": False, "normalized": True, "single_word": True},
+    ]
+    forms = ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "BertNormalizer"]
+    normalizers = [
+        *({"type": form} for form in forms),
+        {"type": "Replace", "pattern": {"Regex": r"(?i:a|b)+?\s{2,}|x{1,3}"}, "content": "ar"},
+        {"type": "Prepend", "prepend": "\u2581"},
+        {"type": "Strip", "strip_left": True, "strip_right": False},
+        {"type": "Precompiled", "precompiled_charsmap": ""},
+    ]
+    splits = [
+        split(r"(?=(\d{3})+(?!\d))|[^\s\p{L}&&[^_]]?+\p{L}++|(?<!\S)\h*\R"),
+        split("a", "MergedWithPrevious", "String"),
+        split(r"\s+", "MergedWithNext"),
+        split(r"\p{Lu}|\b", "Contiguous"),
+        split(r"\S+", "Removed", "Regex", True),
+        {"type": "Digits", "individual_digits": False},
+        {"type": "Punctuation", "behavior": "Isolated"},
+        {"type": "Whitespace"},
+        {"type": "CharDelimiterSplit", "delimiter": ":"},
+        {"type": "FixedLength", "length": 7},
+        {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": True},
+    ]
+    decoders = [
+        {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+    ]
+    roberta = {"type": "RobertaProcessing", "cls": ["<s>", 1], "sep": ["<|x|>", 2]}
+    bpe = {"type": "BPE", "unk_token": "[UNK]", "fuse_unk": True, "vocab": vocab, "merges": ["a r"]}
+    marked = {**bpe, "continuing_subword_prefix": "##", "end_of_word_suffix": "</w>", "merges": [["a", "##r"]]}
+    words = {"type": "WordPiece", "unk_token": "[UNK]", "vocab": vocab, "max_input_chars_per_word": 30}
+    level = {"type": "WordLevel", "unk_token": "[UNK]", "vocab": vocab}
+    fallback = {**bpe, "byte_fallback": True, "vocab": {**vocab, **names}}
+    kinds = [
+        (words, {"type": "BertPreTokenizer"}, {"type": "WordPiece", "prefix": "##", "cleanup": True}),
+        (level, {"type": "WhitespaceSplit"}, None),
+        (marked, {"type": "Sequence", "pretokenizers": splits[5:8]}, {"type": "BPEDecoder", "suffix": "</w>"}),
+        (fallback, {"type": "Sequence", "pretokenizers": splits}, {"type": "Sequence", "decoders": decoders}),
+        (bpe, splits[0], {"type": "CTC", "pad_token": "[UNK]", "word_delimiter_token": "a", "cleanup": True}),
+    ]
+    return [
+        {
+            "added_tokens": added,
+            "normalizer": {"type": "Sequence", "normalizers": normalizers[k::2]},
+            "pre_tokenizer": pre,
+            "post_processor": {"type": "Sequence", "processors": [roberta, {"type": "ByteLevel"}]},
+            "decoder": decoder,
+            "model": model,
+        }
+        for k, (model, pre, decoder) in enumerate(kinds)
+    ]
+
+
+def vocabulary_seeds(folder: Path) -> list[bytes]:
+    """GGUF files that hold nothing but a vocabulary: byte-level BPE, SentencePiece of both kinds, WordPiece."""
+    found = []
+    (folder / "seed.model").write_bytes(sentencepiece_seeds()[1])
+    keys = gguf_keys(load_tokenizer(folder / "seed.model"))
+    (folder / "seed.json").write_text(json.dumps(component_seeds()[0]))
+    for entries in (
+        gguf_keys(train_bpe(TRAINING, 300, ["<|x|>", "<s>"], split="qwen2"), rows=310),
+        keys,
+        keys | {"tokenizer.ggml.model": "llama"},
+        gguf_keys(load_tokenizer(folder / "seed.json")),
+    ):
+        for whole in (True, False):
+            kept = {key: value for key, value in entries.items() if whole or key != WHOLE_FILE}
+            write_gguf(folder / "seed.gguf", kept, [])
+            found.append((folder / "seed.gguf").read_bytes())
+    return found
 
 
 def sentencepiece_seeds() -> list[bytes]:
@@ -127,18 +227,21 @@ def gguf_seeds(folder: Path) -> list[bytes]:
 class Format:
     def __init__(self, name: str, folder: Path):
         self.name = name
-        self.suffix = {"sentencepiece": ".model", "safetensors": ".safetensors", "gguf": ".gguf"}.get(name, ".json")
+        suffixes = {"sentencepiece": "model", "safetensors": "safetensors", "gguf": "gguf", "vocabulary": "gguf"}
+        self.suffix = "." + suffixes.get(name, "json")
         if name == "sentencepiece":
             self.seeds = sentencepiece_seeds()
         elif name == "safetensors":
             self.seeds = safetensors_seeds(folder)
         elif name == "gguf":
             self.seeds = gguf_seeds(folder)
+        elif name == "vocabulary":
+            self.seeds = vocabulary_seeds(folder)
         else:
             self.seeds = json_seeds(name, folder)
 
     def honest(self) -> list[bytes]:
-        if self.name in ("sentencepiece", "gguf"):
+        if self.name in ("sentencepiece", "gguf", "vocabulary"):
             return self.seeds
         if self.name == "safetensors":
             return [self._packed(json.dumps(header).encode(), data) for header, data in self.seeds]
@@ -155,7 +258,7 @@ class Format:
             return mutations.of_bytes(rng, self.honest()[k])
         if self.name == "sentencepiece":
             return mutations.of_protobuf(rng, self.seeds[k])
-        if self.name == "gguf":
+        if self.name in ("gguf", "vocabulary"):
             return mutations.of_gguf(rng, self.seeds[k])
         if self.name == "safetensors":
             header, data = self.seeds[k]
@@ -218,7 +321,8 @@ def use_tokenizer(path: Path) -> None:
     for i in range(tokenizer.vocab_size)[:400]:
         tokenizer.token_bytes(i)
         tokenizer.decode([i])
-    copy = path.with_name("copy" + path.suffix)
+    suffix = Path(tokenizer.file_name).suffix
+    copy = path.with_name("copy" + suffix)
     tokenizer.save(copy)
     again = load_tokenizer(copy)  # what it writes, it also reads: the same ids
     assert again.encode(SAMPLE) == results[0][0], "saved and loaded, it encodes differently"
@@ -247,7 +351,8 @@ def run(name: str, folder: Path, seed: int, cases: int, seconds: float, only: in
             loaded += 1
         except FormatError as error:
             refused[error.kind] += 1
-            if error.path not in (str(path), str(path.with_name("copy" + path.suffix))) or error.path not in str(error):
+            copies = [str(path.with_name("copy" + suffix)) for suffix in (".json", ".model")]
+            if error.path not in (str(path), *copies) or error.path not in str(error):
                 problem = f"the error does not name the file: {error}"
             elif len(str(error)) > 1000 + len(str(path)) or "\n" in str(error):
                 problem = f"the error is no short line: {str(error)[:200]!r}"
@@ -278,7 +383,7 @@ def run(name: str, folder: Path, seed: int, cases: int, seconds: float, only: in
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("format", choices=["bpe", "unigram", "characters", "sentencepiece", "safetensors", "gguf"])
+    parser.add_argument("format", choices=list(FORMATS))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=0)

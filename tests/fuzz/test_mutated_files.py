@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).with_name("mutate_files.py")
-FORMATS = ["bpe", "unigram", "characters", "sentencepiece", "safetensors", "gguf"]
+FORMATS = ["bpe", "unigram", "characters", "components", "sentencepiece", "vocabulary", "safetensors", "gguf"]
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory bound is set as on Linux")
 
