@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 
 from runtime.text import charsmap, regex
-from runtime.text.characters import WHITE, Set, older
+from runtime.text.characters import WHITE, Set, named, older
 from runtime.text.unicode_data import NEW_CAPITALS, NOT_COMPATIBLE, NOT_DECOMPOSED
 from runtime.text.unsupported import Unsupported, flag, text_of
 
@@ -60,13 +60,15 @@ def _steps(entry: object, depth: int) -> tuple[Step, ...]:
 
 
 def _form(name: str) -> Step:
+    # what the library's older tables do not know stays as it is, and nothing moves across it
     kept = Set.parse((NOT_COMPATIBLE if "K" in name else "") + (" " + NOT_DECOMPOSED if "D" in name else ""))
-    new = re.compile("([" + "".join(f"{chr(a)}-{chr(b)}" for a, b in kept.ranges) + "])") if kept.ranges else None
+    kept |= named("M") - older("mark")
+    new = re.compile("([" + "".join(f"{chr(a)}-{chr(b)}" for a, b in kept.ranges) + "])")
 
     def normalize(text: str) -> str:
         if text.isascii():
             return text
-        if new is None or not new.search(text):
+        if not new.search(text):
             return unicodedata.normalize(name, text)
         return "".join(part if k % 2 else unicodedata.normalize(name, part) for k, part in enumerate(new.split(text)))
 

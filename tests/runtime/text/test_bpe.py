@@ -2,6 +2,7 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -144,3 +145,16 @@ def test_saved_file_loads_to_the_same_tokenizer(tokenizer, tmp_path, library_tex
 def test_a_missing_file_says_what_to_give(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"tokenizer\.json"):
         load_tokenizer(tmp_path)
+
+
+def test_threads_share_one_tokenizer(library_texts, tokenizer):
+    """Encoding keeps its scratch memory in the tokenizer; eight threads at once get what one gets."""
+    patterned = train_bpe(library_texts[:1], 400, split="tekken")
+    texts = [text[k * 500 : k * 500 + 4000] for text in library_texts for k in range(6)]
+    for one in (tokenizer, patterned):
+        expected = [one.encode(text) for text in texts]
+        with ThreadPoolExecutor(8) as pool:
+            for ids in pool.map(lambda _, one=one: [one.encode(text) for text in texts], range(16)):
+                assert ids == expected
+            decoded = pool.map(lambda ids, one=one: one.decode(ids), expected)
+            assert list(decoded) == texts
