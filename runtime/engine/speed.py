@@ -43,7 +43,7 @@ class Speed:
         if positions > network.capacity:
             raise ValueError(f"{load.name} needs {positions} positions, the model has {network.capacity}")
         self.network, self.load = network, load
-        self._cache = network.new_cache()
+        self._cache = network.new_cache(positions)
         self._ids = np.random.default_rng(seed).integers(0, network.spec.vocab_size, positions, dtype=np.int32)
         if load.depth:
             self._read(0, load.depth)
