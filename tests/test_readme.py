@@ -44,7 +44,9 @@ SHORTENED = {
     "hearth tune ~/src/project --minutes 10": (
         "hearth tune ~/src/project --minutes 0.01 --model ./tiny --carets 1 --keep"
     ),
-    "hearth models quantise mine --type Q4_K_M --name mine-q4": "hearth models quantise mine --type Q8_0 --name mine-q4",
+    "hearth models quantise mine --type Q4_K_M --name mine-q4": (
+        "hearth models quantise mine --type Q8_0 --name mine-q4"
+    ),
     "hearth models default mine-q4": "hearth models default mine-q4 && hearth models default default",
     "hearth bench --model mine-q4": "hearth bench --model mine-q4 --rounds 1 --prompt 16 --tokens 2",
     "hearth bench": "hearth bench --rounds 1 --prompt 16 --tokens 2",

@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """{"model", "threads", "instructions", "load_ms", "first_token_ms", "peak_mb", "rows": [row]}.
 
-    row: {"load", "ours", "samples", "unit", "traffic", "peer", "ratio"} and "peer_samples" with a peer; tokens a second.
+    row: {"load", "ours", "samples", "unit", "traffic", "peer", "ratio"} and, with a peer, "peer_samples"; in tokens/s.
     first_token_ms: from the call of load_model to the scores after a prompt of eight ids.
     """
     import runtime

@@ -45,7 +45,10 @@ SCHEMA = {
     },
     "required": ["name", "short", "kind", "lines", "more"],
 }
-TEXT = '{"name": "parse ü中x", "short": "abc", "kind": "class", "lines": [12, 345], "more": {"a": [{"b": "c"}], "e": -1.5}}'
+TEXT = (
+    '{"name": "parse ü中x", "short": "abc", "kind": "class", "lines": [12, 345], '
+    '"more": {"a": [{"b": "c"}], "e": -1.5}}'
+)
 
 
 def microseconds(work, rounds: int) -> float:
