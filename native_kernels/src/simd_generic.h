@@ -132,7 +132,9 @@ typedef struct {
 typedef struct {
     float lane[16];
 } vf16;
-enum { DOT_BIAS = 0 }; // the offset that this ISA adds to the weights; its effect is taken off through the sums of the activations
+enum {
+    DOT_BIAS = 0
+}; // the offset that this ISA adds to the weights; its effect is taken off through the sums of the activations
 
 static inline vf16 f16x16_load(const uint8_t *p) { // 16 half floats
     vf16 v;
