@@ -1,9 +1,10 @@
-"""tokenizer.json of the Hugging Face `tokenizers` library: bounded reading and deterministic writing of byte-level
-BPE.
+"""tokenizer.json of the Hugging Face `tokenizers` library: bounded reading and deterministic writing, and what every
+kind of model in it has in common.
 
 Everything in the file is hostile input: size, depth, counts, types, ids and names are checked before anything is
 built, and every complaint is a FormatError that says where and what to do. Components that are not known are
-refused by name, never guessed. Knows nothing about encoding (`bpe.py`).
+refused by name, never guessed. Knows the entries of BPE models; those of others are read where they are used
+(`unigram.py`, `wordpiece.py`, `lookup.py`). Knows nothing about encoding.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 from runtime.files import limits
 from runtime.files.errors import FormatError
-from runtime.files.reader import parse_json, read_bytes
+from runtime.files.reader import parse_json
 from runtime.text import decode, normalize, pretokenize
 from runtime.text.added_tokens import AddedToken
 from runtime.text.byte_alphabet import BYTE_TO_CHAR
@@ -56,11 +57,6 @@ class TokenizerSpec:
 
 
 # ------------------------------------------------------------------------------------------------ reading
-def read(path: str | os.PathLike) -> TokenizerSpec:
-    """Read a tokenizer.json. Raises FormatError for anything wrong in it, OSError when it cannot be opened."""
-    return parse(read_bytes(path, MAX_FILE, "tokenizer.json"), path)
-
-
 def parse(data: bytes, path: str | os.PathLike = "<memory>") -> TokenizerSpec:
     """Check the bytes of a tokenizer.json; `path` only appears in messages."""
     reader, root = open_root(data, path)
