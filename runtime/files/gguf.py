@@ -15,7 +15,7 @@ import os
 from native_kernels.qtypes import BY_NUMBER
 
 from . import limits
-from .errors import FormatError
+from .entries import TensorEntries
 from .gguf_metadata import Metadata, read_entries
 from .reader import BoundedReader, GrowingHeader, shown
 
@@ -59,46 +59,17 @@ REMOVED_TYPES = {
 _BLOCKS = {t.number: (t.name, t.values, t.size) for t in BY_NUMBER.values()} | OTHER_TYPES
 
 
-class GgufFile:
+class GgufFile(TensorEntries):
     """One validated file; tensor data is viewed in the mapped file, which the views keep alive.
 
     metadata: Metadata (key -> value, with getters that demand a type). data_start: byte where the tensor data begins.
     """
 
     def __init__(self, path, version: int, metadata: Metadata, entries: dict, data_start: int, buffer) -> None:
-        self.path = os.fspath(path)
+        super().__init__(path, entries, data_start)
         self.version = version
         self.metadata = metadata
-        self.data_start = data_start
         self.buffer = buffer
-        self._entries = entries
-
-    def files(self) -> list[tuple[str, int]]:
-        """[(path, bytes before the tensor data)]"""
-        return [(self.path, self.data_start)]
-
-    def names(self) -> list[str]:
-        return list(self._entries)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._entries
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def _entry(self, name: str) -> tuple[str, tuple[int, ...], int, int]:
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise FormatError("missing_tensor", self.path, None, f"there is no tensor {shown(name)}") from None
-
-    def type(self, name: str) -> str:
-        """Name of the storage type, also of one that is not supported: "Q4_K", "IQ2_XXS", ..."""
-        return self._entry(name)[0]
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape as numpy has it: rows first."""
-        return self._entry(name)[1]
 
     def span(self, name: str) -> tuple[int, int]:
         """(first byte in the file, number of bytes) of a tensor's data."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from . import limits
 from .atomic import atomic_write
+from .entries import TensorEntries
 from .errors import FormatError
 from .reader import BoundedReader, is_plain_name, parse_json, read_json
 
@@ -52,58 +53,32 @@ def float32_to_bf16(x: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(x), ((bits >> 16) | 0x40).astype(np.uint16), rounded)
 
 
-class SafetensorsFile:
+class SafetensorsFile(TensorEntries):
     """One validated file. The arrays are read-only views on the mapped file and keep it alive.
 
     metadata: dict str -> str ("__metadata__" of the header).
     """
 
     def __init__(self, path: str | os.PathLike, entries: dict, metadata: dict[str, str], buffer, data_start: int):
-        self.path = os.fspath(path)
+        super().__init__(path, entries, data_start)
         self.metadata = metadata
-        self._entries = entries
         self._buffer = buffer
-        self._data_start = data_start
-
-    def files(self) -> list[tuple[str, int]]:
-        """[(path, bytes before the tensor data)]"""
-        return [(self.path, self._data_start)]
-
-    def names(self) -> list[str]:
-        return list(self._entries)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._entries
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def _entry(self, name: str):
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise FormatError("missing_tensor", self.path, None, f"there is no tensor {name!r}") from None
 
     def dtype(self, name: str) -> str:
         """The format's name: "F32", "BF16", ..."""
-        return self._entry(name)[0]
-
-    type = dtype
+        return self.type(name)
 
     def place(self, name: str) -> tuple[object, int, int]:
         """(mapped file, first byte, bytes) of a tensor's data."""
         _, _, start, end = self._entry(name)
-        return self._buffer, self._data_start + start, end - start
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._entry(name)[1]
+        return self._buffer, self.data_start + start, end - start
 
     def array(self, name: str) -> np.ndarray:
         """Read-only view with the stored type; BF16 comes as its uint16 bit patterns."""
         dtype, shape, start, _ = self._entry(name)
         count = _count(shape)
         if count:
-            view = np.frombuffer(self._buffer, DTYPES[dtype], count, self._data_start + start).reshape(shape)
+            view = np.frombuffer(self._buffer, DTYPES[dtype], count, self.data_start + start).reshape(shape)
         else:
             view = np.zeros(shape, DTYPES[dtype])
         view.flags.writeable = False
