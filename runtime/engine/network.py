@@ -234,7 +234,8 @@ class Network:
     def alike_rows(self) -> int:
         """Most rows of a step for which products give the bits that they give to one row."""
         kinds = {kind for kind, _ in self.operations()}
-        return min(self.max_rows, 8) if kinds & {"product F32", "product F16"} else self.max_rows
+        plain = {"product F32", "product F16", "product BF16"}
+        return min(self.max_rows, 8) if kinds & plain else self.max_rows
 
     def _attended_together(self, kv_type: str) -> int:
         """Most rows of one sequence for which attention computes the bits of one row: those that go the way of few rows
