@@ -163,11 +163,11 @@ def test_a_node_that_is_too_old_is_named_before_anything_is_built(tmp_path, monk
 
 
 def test_the_manifest_promises_no_setting_that_the_server_cannot_keep():
-    """One server with one set of settings serves a window; programs and model files belong to the machine."""
+    """One server with one set of settings serves a window; programs, model files and caches belong to the machine."""
     manifest = ROOT / "vscode-extension" / "package.json"
     settings = json.loads(manifest.read_text(encoding="utf-8"))["contributes"]["configuration"]["properties"]
     scopes = {name.removeprefix("codehearth."): setting["scope"] for name, setting in settings.items()}
-    machine = {"interpreter", "model", "threads"}
+    machine = {"interpreter", "model", "threads", "keepCaches"}
     assert {name for name, scope in scopes.items() if scope == "machine"} == machine
     assert {scope for name, scope in scopes.items() if name not in machine} == {"window"}
 

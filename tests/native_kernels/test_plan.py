@@ -1,5 +1,7 @@
 """Plans: every operation is checked against its buffers before anything runs; steps of several sequences; cancel."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -220,12 +222,11 @@ def test_a_second_plan_over_the_same_buffers_changes_columns():
 
 
 def test_names_are_the_numbers_of_the_native_side():
-    source = nk.__file__.replace("__init__.py", "src/")
-    with open(source + "plan.h", encoding="utf-8") as file:
-        text = file.read()
+    source = Path(__file__).parents[2] / "native_kernels" / "src"
+    text = (source / "plan.h").read_text(encoding="utf-8")
     for number, name in enumerate(KIND_NAMES):
         assert f"NK_OP_{name.upper()} = {number}," in text
-    with open(source + "kernels.h", encoding="utf-8") as file:
-        names = file.read().split("enum { NK_RELU")[1].split("}")[0].replace("GELU_ERF", "GELU").split(",")[1:]
+    names = (source / "kernels.h").read_text(encoding="utf-8").split("enum { NK_RELU")[1].split("}")[0]
+    names = names.replace("GELU_ERF", "GELU").split(",")[1:]
     assert [f"NK_{name}".upper() for name in list(ACTIVATIONS)[1:]] == [name.strip() for name in names[:-1]]
     assert CACHE_TYPES == {"f32": 0, "f16": 1, "q8_0": 8}  # NK_KV_*

@@ -17,7 +17,13 @@ OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=
 
 def test_the_cases_name_every_kernel_of_the_table(kernel_cases):
     table = (SOURCES / "kernels.h").read_text().split("typedef struct {", 1)[1].split("} kernel_table;")[0]
-    assert set(re.findall(r"\(\*(\w+)\)\(", table)) == set(kernel_cases(7)[1])
+    inside = {
+        "quant_pack",
+        "quant_unpack",
+        "quant_rows_bytes",
+        "quantize_rows",
+    }  # steps of the quantised products' cases
+    assert set(re.findall(r"\(\*(\w+)\)\(", table)) - inside == set(kernel_cases(7)[1])
 
 
 @pytest.mark.long
