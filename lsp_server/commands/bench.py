@@ -64,6 +64,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     import runtime
     from lsp_server.commands.llama_bench import LlamaBench
     from runtime.engine.speed import Load, Speed
+    from runtime.installed import default_model
     from runtime.machine import machine
 
     if options.depth < 0:
@@ -71,7 +72,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     extra = {"kv_type": options.kv} if options.kv else {}
     began = time.perf_counter()
     with busy("loading the model"):
-        model = runtime.load_model(options.model, threads=options.threads, weights=options.weights, **extra)
+        model = runtime.load_model(options.model or default_model(), threads=options.threads, weights=options.weights, **extra)
     network, here = model.network, machine()
     load_ms = (time.perf_counter() - began) * 1000
     Speed(network, Load("prefill", min(8, network.capacity))).sample()

@@ -73,7 +73,7 @@ class GgufFile(TensorEntries):
 
     def span(self, name: str) -> tuple[int, int]:
         """(first byte in the file, number of bytes) of a tensor's data."""
-        _, _, start, size = self._entry(name)
+        _, _, start, size = self._find(name)
         return self.data_start + start, size
 
 

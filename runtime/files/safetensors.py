@@ -17,7 +17,7 @@ import numpy as np
 
 from . import limits
 from .atomic import atomic_write
-from .entries import TensorEntries
+from .entries import TensorEntries, TensorFiles
 from .errors import FormatError
 from .reader import BoundedReader, is_plain_name, parse_json, read_json
 
@@ -70,12 +70,12 @@ class SafetensorsFile(TensorEntries):
 
     def place(self, name: str) -> tuple[object, int, int]:
         """(mapped file, first byte, bytes) of a tensor's data."""
-        _, _, start, end = self._entry(name)
+        _, _, start, end = self._find(name)
         return self._buffer, self.data_start + start, end - start
 
     def array(self, name: str) -> np.ndarray:
         """Read-only view with the stored type; BF16 comes as its uint16 bit patterns."""
-        dtype, shape, start, _ = self._entry(name)
+        dtype, shape, start, _ = self._find(name)
         count = _count(shape)
         if count:
             view = np.frombuffer(self._buffer, DTYPES[dtype], count, self.data_start + start).reshape(shape)
@@ -97,48 +97,24 @@ class SafetensorsFile(TensorEntries):
         return np.require(self.array(name), np.float32, ["C", "A"])
 
 
-class ShardedSafetensors:
+class ShardedSafetensors(TensorFiles):
     """The shards of one folder behind the interface of SafetensorsFile."""
 
     def __init__(self, path: str, files: dict[str, SafetensorsFile], weight_map: dict[str, str], metadata: dict):
-        self.path = path
+        super().__init__(path, list(files.values()), {name: files[shard] for name, shard in weight_map.items()})
         self.metadata = metadata
-        self._files = files
-        self._map = weight_map
-
-    def files(self) -> list[tuple[str, int]]:
-        return [part for file in self._files.values() for part in file.files()]
-
-    def names(self) -> list[str]:
-        return list(self._map)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._map
-
-    def __len__(self) -> int:
-        return len(self._map)
-
-    def _file(self, name: str) -> SafetensorsFile:
-        if name not in self._map:
-            raise FormatError("missing_tensor", self.path, None, f"there is no tensor {name!r}")
-        return self._files[self._map[name]]
 
     def dtype(self, name: str) -> str:
-        return self._file(name).dtype(name)
-
-    type = dtype
+        return self.type(name)
 
     def place(self, name: str) -> tuple[object, int, int]:
-        return self._file(name).place(name)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._file(name).shape(name)
+        return self._find(name).place(name)
 
     def array(self, name: str) -> np.ndarray:
-        return self._file(name).array(name)
+        return self._find(name).array(name)
 
     def float32(self, name: str) -> np.ndarray:
-        return self._file(name).float32(name)
+        return self._find(name).float32(name)
 
 
 def read_safetensors(path: str | os.PathLike) -> SafetensorsFile:

@@ -20,6 +20,7 @@ import native_kernels as nk
 from native_kernels.qtypes import QTYPES
 
 from . import limits
+from .entries import TensorFiles
 from .errors import FormatError
 from .gguf import GgufFile, read_gguf
 from .reader import shown
@@ -46,44 +47,16 @@ class StoredTensor:
         return nk.dequantize(self.type, self.data, n, k).reshape(self.shape)
 
 
-class WeightFile:
+class WeightFile(TensorFiles):
     """Tensors of one model, by the names of its files. metadata: of a GGUF, or the strings of a safetensors header."""
 
     def __init__(self, path: str | os.PathLike, files: list[GgufFile] | list[SafetensorsFile | ShardedSafetensors]):
-        self.path = os.fspath(path)
+        super().__init__(path, files, {name: file for file in files for name in file.names()})
         self.metadata = files[0].metadata
         self.is_gguf = isinstance(files[0], GgufFile)
-        self._files = files
-        self._of = {name: file for file in files for name in file.names()}
-
-    def files(self) -> list[tuple[str, int]]:
-        """(path, bytes before the tensor data) of every file."""
-        return [part for file in self._files for part in file.files()]
-
-    def names(self) -> list[str]:
-        return list(self._of)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._of
-
-    def __len__(self) -> int:
-        return len(self._of)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._of)
-
-    def _file(self, name: str):
-        try:
-            return self._of[name]
-        except KeyError:
-            raise FormatError("missing_tensor", self.path, None, f"there is no tensor {shown(name)}") from None
-
-    def type(self, name: str) -> str:
-        """Storage type by its name, also of one that cannot be used: "F32", "Q4_K", "IQ2_XXS", "I64", ..."""
-        return self._file(name).type(name)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._file(name).shape(name)
+        return iter(self._named)
 
     def nbytes(self, name: str) -> int:
         """Bytes as stored."""
@@ -91,7 +64,7 @@ class WeightFile:
 
     def tensor(self, name: str) -> StoredTensor:
         """As stored, without reading it. FormatError("unsupported_type") for types this engine cannot multiply with."""
-        file = self._file(name)
+        file = self._find(name)
         kind, shape = file.type(name), file.shape(name)
         if kind == "F64":
             with np.errstate(over="ignore", under="ignore"):
@@ -123,7 +96,7 @@ class WeightFile:
                 buffer.madvise(mmap.MADV_DONTNEED, first, start + size - first)
 
     def _array(self, name: str) -> np.ndarray:
-        file = self._file(name)
+        file = self._find(name)
         if isinstance(file, GgufFile):
             buffer, start, size = self._place(name)
             return np.frombuffer(buffer, "<f8", size // 8, start).reshape(file.shape(name))
@@ -131,7 +104,7 @@ class WeightFile:
 
     def _place(self, name: str) -> tuple[object, int, int]:
         """(mapped file, first byte, bytes)."""
-        file = self._file(name)
+        file = self._find(name)
         if isinstance(file, GgufFile):
             return (file.buffer, *file.span(name))
         return file.place(name)

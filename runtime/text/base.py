@@ -8,6 +8,7 @@ of work: added tokens, normalisation, added tokens looked for after it, pre-toke
 import hashlib
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from runtime.text.byte_alphabet import symbol_bytes
 from runtime.text.decode import Chain, chain, is_byte_level
 
 
-class BaseTokenizer:
+class BaseTokenizer(ABC):
     """One vocabulary behind encode and decode. May be shared by threads.
 
     spec: the checked content of the file, at least `added`, `normalizer`, `template`, `pre_tokenizer`, `decoder` and
@@ -94,9 +95,9 @@ class BaseTokenizer:
         pre = self.spec.pre_tokenizer
         return pre.prepared(text, first) if pre.before else [text]
 
+    @abstractmethod
     def _dumps(self) -> bytes:
         """The bytes of the tokenizer's file."""
-        raise NotImplementedError
 
     def _plain(self, text: str, first: bool) -> bytes:
         if len(text) > self.max_text:
