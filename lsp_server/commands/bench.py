@@ -72,7 +72,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     extra = {"kv_type": options.kv} if options.kv else {}
     began = time.perf_counter()
     with busy("loading the model"):
-        model = runtime.load_model(options.model or default_model(), threads=options.threads, weights=options.weights, **extra)
+        name = options.model or default_model()
+        model = runtime.load_model(name, threads=options.threads, weights=options.weights, **extra)
     network, here = model.network, machine()
     load_ms = (time.perf_counter() - began) * 1000
     Speed(network, Load("prefill", min(8, network.capacity))).sample()
